@@ -1,0 +1,41 @@
+# Every target works on a fresh machine with git, make, Python 3.11+ and pip's registry.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint type format smoke clean
+
+help:  ## show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar on -c constraints.txt -e '.[dev]'
+	@touch $@
+
+install: $(STAMP)  ## create .venv and install the package with pinned versions
+
+demo: $(STAMP)  ## corpus, training, evaluation, enrolment: the whole main job (about 6 minutes)
+	$(BIN)/speaker-id demo
+
+test: $(STAMP)  ## run the whole test suite
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+lint: $(STAMP)  ## ruff: style and errors
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+type: $(STAMP)  ## mypy --strict on src/
+	$(BIN)/mypy --strict src
+
+format: $(STAMP)  ## let ruff rewrite the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+smoke: $(STAMP)  ## a real tiny training that must end below a bound
+	$(BIN)/python -m pytest -n 0 tests/test_smoke.py
+
+clean:  ## remove what the targets made (not runs/)
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

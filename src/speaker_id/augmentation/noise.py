@@ -1,0 +1,69 @@
+"""Additive noise."""
+
+import os
+
+import numpy as np
+from scipy import fft
+
+from speaker_id.augmentation.checks import check_at_least, check_probability, check_range
+from speaker_id.augmentation.mixing import below_full_scale, noise_at_snr
+from speaker_id.augmentation.sound_folder import SoundFolder
+from speaker_id.contracts import FloatArray
+
+
+class ColouredNoise:
+    """Gaussian noise whose power falls as 1 / f^a, a uniform in [0, 2]: from white over pink to brown.
+
+    Below 50 Hz the spectrum is flat: brown noise would otherwise spend its power where no speech is.
+    """
+
+    def __init__(self, sample_rate: int) -> None:
+        self.sample_rate = sample_rate
+
+    def draw(self, num: int, rng: np.random.Generator) -> FloatArray:
+        length = fft.next_fast_len(max(num, 2), real=True)
+        frequencies = np.fft.rfftfreq(length, 1 / self.sample_rate).astype(np.float32)
+        amplitude = np.maximum(frequencies, 50) ** np.float32(-rng.uniform(0, 2) / 2)
+        real, imaginary = rng.standard_normal((2, len(frequencies)), dtype=np.float32)
+        noise: FloatArray = fft.irfft(amplitude * (real + 1j * imaginary), length)
+        return noise[:num]
+
+
+class AddNoise:
+    """Adds 1 to `max_layers` noises, each at its own ratio to the speech: (S,), rng -> (S,).
+
+    The ratio is uniform in dB and holds over the whole waveform. Noises come from the audio files of `folder`, or are
+    generated (`ColouredNoise`) when `folder` is None. A mix that would pass full scale is scaled down as a whole.
+    """
+
+    def __init__(
+        self,
+        *,
+        prob: float,
+        min_snr_db: float,
+        max_snr_db: float,
+        max_layers: int,
+        sample_rate: int,
+        folder: str | os.PathLike[str] | None,
+    ) -> None:
+        check_probability(prob)
+        check_range("snr_db", min_snr_db, max_snr_db)
+        check_at_least("max_layers", max_layers, 1)
+        self.prob = prob
+        self.snr_db = (min_snr_db, max_snr_db)
+        self.max_layers = max_layers
+        self.noises = (
+            ColouredNoise(sample_rate) if folder is None else SoundFolder(folder, sample_rate, instead=_INSTEAD)
+        )
+
+    def __call__(self, waveform: FloatArray, rng: np.random.Generator) -> FloatArray:
+        if rng.random() >= self.prob or not waveform.any():
+            return waveform
+        mix = waveform.copy()
+        for _ in range(rng.integers(1, self.max_layers, endpoint=True)):
+            noise = self.noises.draw(len(waveform), rng)
+            mix += noise_at_snr(waveform, noise, rng.uniform(*self.snr_db))
+        return below_full_scale(mix)
+
+
+_INSTEAD = "give another folder, `augmentation.waveform.noise.folder=null` for generated noise, or `augmentation=none`"

@@ -1,0 +1,108 @@
+"""What every Hydra entry point shares: overrides checked before anything starts, and errors in one line."""
+
+import logging
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+
+from speaker_id import build
+from speaker_id.errors import ConfigError, SpeakerIdError
+
+logger = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def run_command(run: Callable[[], Any], *, config_name: str) -> None:
+    """Check the command line against the conf/ tree, then hand over to Hydra; exit status 2 for a mistyped option."""
+    arguments, _ = get_args_parser().parse_known_args()
+    # A user's own --config-dir may hold groups and keys that only Hydra can see.
+    if not arguments.config_dir and not arguments.config_path and not arguments.help:
+        try:
+            check_overrides(config_name, arguments.overrides)
+        except ConfigError as error:
+            sys.exit(f"error: {error}")
+    run()
+
+
+def reported(task: Callable[P, R]) -> Callable[P, R]:
+    """Our errors leave a task as one log line and exit status 1; anything else is a bug and keeps its traceback."""
+
+    @wraps(task)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return task(*args, **kwargs)
+        except SpeakerIdError as error:
+            logger.error("%s", error)  # noqa: TRY400 the message says it all; a traceback is for bugs
+            sys.exit(1)
+
+    return wrapper
+
+
+def check_overrides(config_name: str, overrides: list[str]) -> None:
+    """Raise ConfigError for a group, option or key that does not exist, naming the nearest that do."""
+    try:
+        parsed = [o for o in OverridesParser.create().parse_overrides(overrides) if not o.is_hydra_override()]
+    except HydraException as error:
+        raise ConfigError(f"cannot understand the overrides {overrides}: {error}") from error
+    groups = [override for override in parsed if is_group(override.key_or_group)]
+    for override in groups:
+        _check_choice(override)
+    values = [override for override in parsed if override not in groups]
+    config = build.compose(config_name, [_first(override) for override in groups])
+    for override in values:
+        if not override.is_add() and not override.is_force_add():
+            _check_key(config, str(override.key_or_group))
+
+
+def is_group(key: str) -> bool:
+    return (build.CONF_DIR / key).is_dir()
+
+
+def options(group: str) -> list[str]:
+    """The leaves of a config group."""
+    return sorted(path.stem for path in (build.CONF_DIR / group).glob("*.yaml"))
+
+
+def _choices(override: Override) -> list[str]:
+    value = override.value()
+    if override.is_sweep_override():
+        return [str(choice) for choice in override.sweep_string_iterator()] if override.is_choice_sweep() else []
+    return [str(choice) for choice in value] if isinstance(value, list) else [str(value)]
+
+
+def _check_choice(override: Override) -> None:
+    known = options(override.key_or_group)
+    for choice in _choices(override):
+        if choice not in {*known, "None", "null"} and not override.is_delete():
+            raise ConfigError(f"{override.key_or_group}={choice} does not exist; {build.nearest(choice, known)}")
+
+
+def _first(override: Override) -> str:
+    """The override as a single run would have it: the first of a sweep's choices."""
+    if override.is_choice_sweep():
+        return f"{override.key_or_group}={_choices(override)[0]}"
+    return str(override.input_line)
+
+
+def _check_key(config: DictConfig, key: str) -> None:
+    """Walk down the dots; the first step that is not there is the mistake."""
+    node: Any = config
+    walked: list[str] = []
+    for part in key.split("."):
+        if not OmegaConf.is_dict(node):
+            return  # into a list or a null: Hydra checks these
+        known = [str(name) for name in node]
+        if part not in known:
+            where = ".".join([*walked, part])
+            raise ConfigError(f"{where} does not exist; {build.nearest(part, known)}")
+        node = OmegaConf.select(node, part) if not OmegaConf.is_missing(node, part) else None
+        walked.append(part)

@@ -1,0 +1,127 @@
+"""What the parts promise each other; the letters are the same in every file.
+
+B batch, S samples, T frames, F feature bins, C channels, D pooled size, E embedding size,
+K training speakers, N recordings. Channels come before time. Audio is mono float32 in [-1, 1].
+"""
+
+import os
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+FloatArray = NDArray[np.float32]
+
+# A recording as people hand it in: a path, the bytes of a whole file, an open binary file, or samples with their rate.
+Source = str | os.PathLike[str] | bytes | BinaryIO | tuple[NDArray[np.generic] | Tensor, int]
+
+
+class LossOutput(NamedTuple):
+    """What a loss returns. `logits` (B, K) carry no margin, so that accuracy means accuracy."""
+
+    loss: Tensor
+    logits: Tensor
+
+
+class WaveformBatch(NamedTuple):
+    """Collated utterances as the workers deliver them."""
+
+    waveforms: Tensor  # (B, S)
+    labels: Tensor  # (B,)
+    indices: Tensor  # (B,) rows of the data list: duplicates are recognised by them
+
+
+class FeatureBatch(NamedTuple):
+    """The same batch on the device, after the feature."""
+
+    features: Tensor  # (B, F, T)
+    labels: Tensor  # (B,)
+    indices: Tensor  # (B,)
+
+
+class Feature(Protocol):
+    """(B, S) -> (B, F, T), a module: deterministic, batched, plain torch."""
+
+    sample_rate: int
+    out_dim: int
+
+    def __call__(self, waveforms: Tensor) -> Tensor: ...
+
+
+class WaveformAugmentation(Protocol):
+    """(S,), rng -> (S,): same length, same rate, silent on zeros, no global random state."""
+
+    def __call__(self, waveform: FloatArray, rng: np.random.Generator) -> FloatArray: ...
+
+
+class Backbone(Protocol):
+    """(B, F, T) -> (B, C, T'), a module built as `Backbone(in_dim, *, ...)`; `out_dim` is C."""
+
+    out_dim: int
+
+    def __call__(self, features: Tensor) -> Tensor: ...
+
+
+class Pooling(Protocol):
+    """(B, C, T) -> (B, D), a module built as `Pooling(in_dim, *, ...)`; `out_dim` is D."""
+
+    out_dim: int
+
+    def __call__(self, frames: Tensor) -> Tensor: ...
+
+
+class Loss(Protocol):
+    """(B, E), (B,) -> LossOutput, a module built as `Loss(in_dim, num_speakers, *, ...)`."""
+
+    def __call__(self, embeddings: Tensor, labels: Tensor) -> LossOutput: ...
+
+
+@runtime_checkable
+class HasMargin(Protocol):
+    """A loss with a margin that a schedule may move."""
+
+    margin: float
+
+
+class OperatingPoint(NamedTuple):
+    """Where a model decides: accept means `score >= threshold`. Saved with the model's weights."""
+
+    threshold: float
+    source: str  # in words: on which trials it was chosen, and how
+
+
+class Embedder(Protocol):
+    """Recordings -> unit rows (N, E); row i depends on recording i alone."""
+
+    sample_rate: int
+    dim: int
+    fingerprint: str
+
+    def __call__(self, waveforms: list[FloatArray]) -> FloatArray: ...
+
+
+class Match(NamedTuple):
+    """One enrolled user and how alike the query is: raw cosine, higher means more alike."""
+
+    user: str
+    score: float
+
+
+class Gallery(Protocol):
+    """Enrolled users: durable and transactional. Names are data, never paths; queries change nothing."""
+
+    fingerprint: str
+
+    def enrol(self, user: str, embeddings: FloatArray) -> int: ...
+    def remove(self, user: str) -> bool: ...
+    def users(self) -> dict[str, int]: ...
+    def search(self, embedding: FloatArray, *, limit: int = 5) -> list[Match]: ...
+    def close(self) -> None: ...
+
+
+def as_path(source: str | os.PathLike[str]) -> Path:
+    return Path(os.fspath(source)).expanduser()
+
+

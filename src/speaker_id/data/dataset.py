@@ -1,0 +1,117 @@
+"""Rows of a data list as waveforms: crops for training, whole recordings for evaluation."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from speaker_id import audio
+from speaker_id.augmentation.speed import change_speed
+from speaker_id.contracts import FloatArray, WaveformAugmentation, WaveformBatch
+from speaker_id.data.lengths import trim_length
+from speaker_id.data.lists import DataList
+from speaker_id.data.sampler import Draw
+from speaker_id.errors import AudioError, DataError, TooShort
+
+
+Item = tuple[FloatArray, int, int]  # waveform (S,), label, row
+
+
+class TrainingDataset(Dataset[Item]):
+    """Random crops of one length, augmented: Draw -> waveform (S,), label, row.
+
+    With speeds, every speed of a speaker is a speaker of its own: label = speaker + num_speakers * speed.
+    """
+
+    def __init__(
+        self,
+        data: DataList,
+        *,
+        sample_rate: int,
+        crop_seconds: float,
+        speeds: Sequence[float],
+        augmentation: WaveformAugmentation,
+    ) -> None:
+        self.data = data
+        self.sample_rate = sample_rate
+        self.crop = round(crop_seconds * sample_rate)
+        self.speeds = tuple(speeds)
+        self.augmentation = augmentation
+        speakers = data.speakers
+        position = {speaker: index for index, speaker in enumerate(speakers)}
+        self.labels = [position[utterance.label] for utterance in data.utterances]
+        self.num_speakers = len(speakers) * len(self.speeds)
+
+    def __len__(self) -> int:
+        return len(self.data.utterances)
+
+    def __getitem__(self, draw: Draw) -> Item:
+        rng = np.random.default_rng(draw.seed)
+        speed = self.speeds[draw.speed]
+        try:
+            waveform = self._crop(self.data.utterances[draw.row].path, speed, rng)
+        except AudioError as error:
+            raise located(error, self.data, draw.row) from error
+        label = self.labels[draw.row] + draw.speed * (self.num_speakers // len(self.speeds))
+        return self.augmentation(waveform, rng), label, draw.row
+
+    def _crop(self, path: str, speed: float, rng: np.random.Generator) -> FloatArray:
+        """A random stretch that is `crop` samples long after the change of speed; short recordings are tiled."""
+        total = audio.num_samples_at(audio.info(path), self.sample_rate)
+        wanted = round(self.crop * speed)
+        start = int(rng.integers(0, total - wanted + 1)) if total > wanted else 0
+        waveform = audio.load(path, self.sample_rate, start=start, num=min(wanted, total))
+        if speed != 1.0:
+            waveform = change_speed(waveform, speed, self.sample_rate)
+        return np.resize(waveform, self.crop)
+
+
+class EvaluationDataset(Dataset[Item]):
+    """Whole recordings, trimmed by less than 0.1 s: row -> waveform (S,), label, row.
+
+    `lengths` come from the headers, so that equal lengths can be batched; `max_seconds` caps them.
+    Raises DataError naming the list and row for a recording shorter than `min_seconds`.
+    """
+
+    def __init__(self, data: DataList, *, sample_rate: int, min_seconds: float, max_seconds: float) -> None:
+        self.data = data
+        self.sample_rate = sample_rate
+        self.min_seconds = min_seconds
+        self.cap = trim_length(round(max_seconds * sample_rate), sample_rate)
+        position = {speaker: index for index, speaker in enumerate(data.speakers)}
+        self.labels = [position[utterance.label] for utterance in data.utterances]
+        self.lengths = [self._length(row) for row in range(len(data.utterances))]
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __getitem__(self, row: int) -> Item:
+        try:
+            waveform = audio.load(self.data.utterances[row].path, self.sample_rate, num=self.lengths[row])
+        except AudioError as error:
+            raise located(error, self.data, row) from error
+        return waveform, self.labels[row], row
+
+    def _length(self, row: int) -> int:
+        try:
+            total = audio.num_samples_at(audio.info(self.data.utterances[row].path), self.sample_rate)
+            if total < self.min_seconds * self.sample_rate:
+                raise TooShort(
+                    f"{self.data.utterances[row].name} lasts {total / self.sample_rate:.2f} s, "
+                    f"at least {self.min_seconds:g} s are needed; leave it out of the list"
+                )
+        except AudioError as error:
+            raise located(error, self.data, row) from error
+        return min(trim_length(total, self.sample_rate), self.cap)
+
+
+def located(error: AudioError, data: DataList, row: int) -> DataError:
+    """The same message, led by the list and the row it stands in."""
+    return DataError(f"{data.source}, utterance {row + 1} ({data.utterances[row].name}): {error}")
+
+
+def collate(items: list[Item]) -> WaveformBatch:
+    """Items of one length -> WaveformBatch."""
+    waveforms, labels, rows = zip(*items, strict=True)
+    return WaveformBatch(torch.from_numpy(np.stack(waveforms)), torch.tensor(labels), torch.tensor(rows))

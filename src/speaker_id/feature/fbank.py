@@ -1,0 +1,97 @@
+"""Kaldi's log mel filter bank, batched and in plain torch."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from speaker_id.errors import ConfigError, TooShort
+from speaker_id.feature.normalise import check_kind, normalise
+
+KALDI_SCALE = 32768.0  # Kaldi computes on 16-bit integers
+LOG_FLOOR = torch.finfo(torch.float32).eps  # Kaldi's floor under the logarithm
+
+
+class Fbank(nn.Module):
+    """Log mel filter bank as Kaldi's compute-fbank-feats (snip_edges, no dither, no energy): (B, S) -> (B, F, T).
+
+    T = 1 + (S - frame) // hop. Equal to `torchaudio.compliance.kaldi.fbank` on `32768 * waveform`.
+    `f_max=None` is half the sample rate. Raises TooShort for less than one frame.
+    """
+
+    mel_filters: Tensor
+    window: Tensor
+
+    def __init__(
+        self,
+        *,
+        sample_rate: int = 16000,
+        n_mels: int = 80,
+        frame_length_ms: float = 25.0,
+        frame_shift_ms: float = 10.0,
+        window: str = "hamming",
+        preemphasis: float = 0.97,
+        f_min: float = 20.0,
+        f_max: float | None = None,
+        normalise: str = "mean",
+    ) -> None:
+        super().__init__()
+        nyquist = sample_rate / 2
+        top = nyquist if f_max is None else f_max
+        if not 0 <= f_min < top <= nyquist:
+            raise ConfigError(
+                f"feature.f_min={f_min} and feature.f_max={top} must satisfy 0 <= f_min < f_max <= {nyquist:g} Hz, "
+                f"half of feature.sample_rate={sample_rate}"
+            )
+        self.sample_rate = sample_rate
+        self.out_dim = n_mels
+        self.frame = int(sample_rate * frame_length_ms / 1000)
+        self.hop = int(sample_rate * frame_shift_ms / 1000)
+        self.n_fft = 1 << (self.frame - 1).bit_length()
+        self.preemphasis = preemphasis
+        self.normalise = check_kind(normalise)
+        self.register_buffer("window", _window(window, self.frame), persistent=False)
+        self.register_buffer("mel_filters", _mel_filters(n_mels, self.n_fft, sample_rate, f_min, top), persistent=False)
+
+    def forward(self, waveforms: Tensor) -> Tensor:
+        if waveforms.shape[-1] < self.frame:
+            raise TooShort(f"{waveforms.shape[-1]} samples are less than one frame of {self.frame}; record more")
+        # One recording at a time: the spectra of one fit into the cache, those of a batch do not.
+        frames = torch.stack([self._log_mel(waveform) for waveform in waveforms.float()])
+        return normalise(frames, self.normalise)
+
+    def _log_mel(self, waveform: Tensor) -> Tensor:
+        """(S,) -> (F, T)"""
+        frames = (waveform * KALDI_SCALE).unfold(0, self.frame, self.hop)
+        frames = frames - frames.mean(dim=-1, keepdim=True)
+        previous = functional.pad(frames.unsqueeze(0), (1, 0), mode="replicate").squeeze(0)[:, :-1]
+        frames = (frames - self.preemphasis * previous) * self.window
+        power = torch.fft.rfft(frames, n=self.n_fft).abs().square()
+        return torch.mm(self.mel_filters, power.T).clamp_min(LOG_FLOOR).log()
+
+
+def _window(kind: str, length: int) -> Tensor:
+    hann = torch.hann_window(length, periodic=False)
+    kinds = {
+        "hamming": torch.hamming_window(length, periodic=False, alpha=0.54, beta=0.46),
+        "hann": hann,
+        "povey": hann.pow(0.85),
+        "rectangular": torch.ones(length),
+    }
+    if kind not in kinds:
+        raise ConfigError(f"feature.window={kind!r} does not exist; choose one of {', '.join(kinds)}")
+    return kinds[kind]
+
+
+def _mel_filters(n_mels: int, n_fft: int, sample_rate: int, f_min: float, f_max: float) -> Tensor:
+    """Triangles on Kaldi's mel scale, 1127 ln(1 + f / 700): (F, n_fft / 2 + 1)."""
+    mel = 1127.0 * torch.log1p(torch.arange(n_fft // 2 + 1) * (sample_rate / n_fft) / 700.0)
+    low, high = (1127.0 * math.log1p(f / 700.0) for f in (f_min, f_max))
+    step = (high - low) / (n_mels + 1)
+    left = low + step * torch.arange(n_mels).unsqueeze(1)
+    rising = (mel - left) / step
+    falling = (left + 2 * step - mel) / step
+    filters = torch.minimum(rising, falling).clamp_min(0.0)
+    filters[:, -1] = 0.0  # Kaldi leaves the Nyquist bin out
+    return filters

@@ -1,0 +1,63 @@
+"""A loaded model as a function from recordings to embeddings."""
+
+from typing import cast
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from speaker_id.checkpoint import LoadedModel
+from speaker_id.contracts import FloatArray
+from speaker_id.data.lengths import equal_length_batches, trim_length
+from speaker_id.errors import CheckpointError, ConfigError
+from speaker_id.inference.quality import check_recording
+
+MAX_BATCH_SECONDS = 120.0  # of sound in one forward pass; a longer recording is a pass of its own
+
+
+class ModelEmbedder:
+    """The Embedder contract: waveforms at `sample_rate` -> unit rows (N, E); row i depends on recording i alone.
+
+    A recording loses less than 0.1 s at its end so that equal lengths meet in exact batches; nothing is padded. It is
+    embedded whole, however long: memory grows with its length.
+    """
+
+    def __init__(self, loaded: LoadedModel, *, device: str | torch.device = "cpu") -> None:
+        self.device = _usable(device)
+        self._feature = loaded.feature.to(self.device).eval()
+        self._embedding_model = loaded.embedding_model.to(self.device).eval()
+        self.sample_rate = cast(int, loaded.feature.sample_rate)
+        self.dim = cast(int, loaded.embedding_model.out_dim)
+        self.fingerprint = loaded.fingerprint
+
+    def __call__(self, waveforms: list[FloatArray]) -> FloatArray:
+        """Embed recordings, given as (S,) each.
+
+        Raises TooShort below 0.5 s, NoSpeech for silence, CheckpointError when the model's numbers are not finite.
+        """
+        for number, waveform in enumerate(waveforms, start=1):
+            check_recording(waveform, self.sample_rate, name=f"recording {number} of {len(waveforms)}")
+        lengths = [trim_length(len(waveform), self.sample_rate) for waveform in waveforms]
+        embeddings = np.zeros((len(waveforms), self.dim), np.float32)
+        max_samples = int(MAX_BATCH_SECONDS * self.sample_rate)
+        for batch in equal_length_batches(lengths, max_batch_samples=max_samples):
+            embeddings[batch] = self._embed(np.stack([waveforms[i][: lengths[i]] for i in batch]))
+        if not np.all(np.linalg.norm(embeddings, axis=1) > 0.5):  # unit rows; NaN compares false
+            raise CheckpointError("the model gives embeddings that are zero or not finite: its weights are unusable")
+        return embeddings
+
+    @torch.inference_mode()
+    def _embed(self, waveforms: FloatArray) -> FloatArray:
+        """Recordings of one length: (B, S) -> (B, E)."""
+        features = self._feature(torch.from_numpy(waveforms).to(self.device))
+        embeddings = functional.normalize(self._embedding_model(features).float(), dim=-1)
+        return cast(FloatArray, embeddings.cpu().numpy())
+
+
+def _usable(device: str | torch.device) -> torch.device:
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch asserts that it was compiled with CUDA
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"device {str(device)!r} cannot be used here ({reason}): use 'cpu'") from error
+    return torch.device(device)

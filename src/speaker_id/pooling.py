@@ -1,0 +1,63 @@
+"""Poolings: what a recording of any length becomes one vector by, (B, C, T) -> (B, D)."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+VARIANCE_FLOOR = 1e-8  # the square root has no slope at 0
+
+
+class AveragePooling(nn.Module):
+    """Mean over time (TAP): (B, C, T) -> (B, C)."""
+
+    def __init__(self, in_dim: int) -> None:
+        super().__init__()
+        self.out_dim = in_dim
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return frames.float().mean(dim=-1)
+
+
+class StatisticsPooling(nn.Module):
+    """Mean and standard deviation over time (TSP): (B, C, T) -> (B, 2C). Snyder et al. 2018."""
+
+    def __init__(self, in_dim: int) -> None:
+        super().__init__()
+        self.out_dim = 2 * in_dim
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return torch.cat(mean_and_deviation(frames.float()), dim=-1)
+
+
+class AttentiveStatisticsPooling(nn.Module):
+    """Mean and deviation under an attention of each channel's own (ASP): (B, C, T) -> (B, 2C).
+
+    Okabe et al. 2018; `global_context` adds the recording's mean and deviation to what the attention sees
+    (Desplanques et al. 2020, eq. 1 to 4).
+    """
+
+    def __init__(self, in_dim: int, *, bottleneck: int, global_context: bool) -> None:
+        super().__init__()
+        self.out_dim = 2 * in_dim
+        self.frame_layer = nn.Conv1d(in_dim, bottleneck, kernel_size=1)
+        # The context is the same in every frame: multiplying it once and broadcasting the product gives the same
+        # numbers as a convolution over [frames, mean, deviation], at a third of the work.
+        self.context_layer = nn.Linear(2 * in_dim, bottleneck, bias=False) if global_context else None
+        self.attention = nn.Conv1d(bottleneck, in_dim, kernel_size=1)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        hidden = self.frame_layer(frames)
+        frames = frames.float()
+        if self.context_layer is not None:
+            context = torch.cat(mean_and_deviation(frames), dim=-1)
+            hidden = hidden + self.context_layer(context).unsqueeze(-1)
+        weights = functional.softmax(self.attention(torch.tanh(hidden)).float(), dim=-1)
+        mean = (weights * frames).sum(dim=-1)
+        variance = (weights * (frames - mean.unsqueeze(-1)).square()).sum(dim=-1)
+        return torch.cat([mean, variance.clamp_min(VARIANCE_FLOOR).sqrt()], dim=-1)
+
+
+def mean_and_deviation(frames: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, C, T) -> two (B, C)"""
+    variance, mean = torch.var_mean(frames, dim=-1, correction=0)
+    return mean, variance.clamp_min(VARIANCE_FLOOR).sqrt()

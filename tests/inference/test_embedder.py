@@ -1,0 +1,101 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from inference.tiny_model import RATE, tiny_model, voice
+from speaker_id.contracts import FloatArray
+from speaker_id.errors import CheckpointError, ConfigError, NoSpeech, TooShort
+from speaker_id.inference import embedder as embedder_module
+from speaker_id.inference.embedder import ModelEmbedder
+
+
+@pytest.fixture(scope="module")
+def embedder() -> ModelEmbedder:
+    return ModelEmbedder(tiny_model())
+
+
+@pytest.fixture(scope="module")
+def recordings() -> list[FloatArray]:
+    seconds = [1.0, 0.7, 1.0, 2.31, 0.5, 0.75, 1.04, 1.0, 3.0]
+    return [voice(100.0 + 17 * i, length) for i, length in enumerate(seconds)]
+
+
+def test_an_embedding_does_not_depend_on_its_batch_mates(embedder: ModelEmbedder, recordings: list[FloatArray]) -> None:
+    together = embedder(recordings)
+    alone = np.concatenate([embedder([recording]) for recording in recordings])
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+    order = np.random.default_rng(0).permutation(len(recordings))
+    np.testing.assert_allclose(embedder([recordings[i] for i in order]), together[order], atol=1e-5)
+    # Proof that the comparison can fail: different recordings do have different embeddings.
+    distances = np.linalg.norm(together[:, None] - together, axis=-1) + np.eye(len(together))
+    assert distances.min() > 1e-3
+
+
+def test_rows_are_unit_float32_vectors(embedder: ModelEmbedder, recordings: list[FloatArray]) -> None:
+    embeddings = embedder(recordings)
+    assert embeddings.shape == (len(recordings), embedder.dim) == (9, 12)
+    assert embeddings.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1.0, atol=1e-6)
+
+
+def test_no_recordings_give_no_rows(embedder: ModelEmbedder) -> None:
+    assert embedder([]).shape == (0, 12)
+
+
+def test_the_embedding_is_that_of_the_model_in_eval_mode_on_whole_tenths_of_a_second() -> None:
+    loaded = tiny_model()
+    waveform = voice(120.0, 1.29)
+    with torch.no_grad():
+        expected = loaded.embedding_model(loaded.feature(torch.from_numpy(waveform[None, : round(1.2 * RATE)])))[0]
+    loaded.embedding_model.train()
+    row = ModelEmbedder(loaded)([waveform])[0]
+    np.testing.assert_allclose(row, (expected / expected.norm()).numpy(), atol=1e-6)
+
+
+def test_a_recording_over_the_batch_budget_is_embedded_whole(
+    embedder: ModelEmbedder, recordings: list[FloatArray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = embedder(recordings)
+    monkeypatch.setattr(embedder_module, "MAX_BATCH_SECONDS", 0.6)
+    np.testing.assert_allclose(embedder(recordings), expected, atol=1e-5)
+
+
+def test_half_a_second_is_enough_and_one_sample_less_is_too_short(embedder: ModelEmbedder) -> None:
+    enough = voice(150.0, 0.5)
+    assert embedder([enough]).shape == (1, 12)
+    with pytest.raises(TooShort, match=r"recording 2 of 2 is 0\.400 s long, at least 0\.5 s"):
+        embedder([enough, enough[: round(0.4 * RATE)]])
+    with pytest.raises(TooShort):
+        embedder([enough[:-1]])
+
+
+def test_silence_is_refused_instead_of_scored(embedder: ModelEmbedder) -> None:
+    with pytest.raises(NoSpeech, match="recording 1 of 1 is silent"):
+        embedder([np.zeros(RATE, np.float32)])
+
+
+def test_broken_weights_raise_instead_of_giving_nan() -> None:
+    loaded = tiny_model()
+    with torch.no_grad():
+        for parameter in loaded.embedding_model.projection.parameters():
+            parameter.fill_(torch.nan)
+    with pytest.raises(CheckpointError, match="not finite"):
+        ModelEmbedder(loaded)([voice(100.0)])
+
+
+def test_a_model_that_gives_zeros_raises() -> None:
+    loaded = tiny_model()
+    last = loaded.embedding_model.projection.layers[-1]
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    with pytest.raises(CheckpointError, match="zero"):
+        ModelEmbedder(loaded)([voice(100.0)])
+
+
+def test_a_device_that_is_not_there_is_named() -> None:
+    with pytest.raises(ConfigError, match="'abacus'"):
+        ModelEmbedder(tiny_model(), device="abacus")
+    if not torch.cuda.is_available():
+        with pytest.raises(ConfigError, match="'cuda'"):
+            ModelEmbedder(tiny_model(), device="cuda")

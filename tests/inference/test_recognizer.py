@@ -1,0 +1,310 @@
+import dataclasses
+import io
+import math
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import speaker_id
+from inference.tiny_model import POINT, RATE, recording, tiny_bundle, voice
+from speaker_id.contracts import FloatArray, Match, OperatingPoint, Source
+from speaker_id.errors import (
+    AudioError,
+    CheckpointError,
+    ConfigError,
+    GalleryError,
+    NoSpeech,
+    TooShort,
+    UnknownUser,
+)
+from speaker_id.inference.gallery import SqliteGallery
+from speaker_id.inference.recognizer import Recognizer
+
+
+class AngleEmbedder:
+    """A recording that peaks at p is the vector at p * 180 degrees: scores can be worked out by hand."""
+
+    sample_rate = RATE
+    dim = 2
+    fingerprint = "angles"
+
+    def __call__(self, waveforms: list[FloatArray]) -> FloatArray:
+        angles = np.array([np.pi * waveform.max() for waveform in waveforms])
+        return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+
+
+def at(degrees: float) -> Source:
+    return np.full(RATE, degrees / 180, np.float32), RATE
+
+
+def cos(degrees: float) -> float:
+    return math.cos(math.radians(degrees))
+
+
+@pytest.fixture
+def gallery(tmp_path: Path) -> Iterator[SqliteGallery]:
+    with SqliteGallery.open(tmp_path / "gallery.db", fingerprint="angles", dim=2) as opened:
+        yield opened
+
+
+@pytest.fixture
+def recognizer(gallery: SqliteGallery) -> Recognizer:
+    return Recognizer(AngleEmbedder(), gallery=gallery, operating_point=OperatingPoint(0.5, "by hand"))
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_bundle(tmp_path_factory.mktemp("bundle"))
+
+
+# Decisions, by hand
+
+
+def test_a_comparison_is_the_raw_cosine_against_the_models_own_threshold(recognizer: Recognizer) -> None:
+    near = recognizer.compare(at(10), at(40))
+    assert near.score == pytest.approx(cos(30), abs=1e-6)
+    assert (near.threshold, near.accepted, near.threshold_source) == (0.5, True, "by hand")
+    far = recognizer.compare(at(10), at(100))
+    assert far.score == pytest.approx(0.0, abs=1e-6)
+    assert far.accepted is False
+
+
+def test_a_strongly_negative_cosine_is_not_a_match(recognizer: Recognizer) -> None:
+    opposite = recognizer.compare(at(1), at(180))
+    assert opposite.score == pytest.approx(cos(179), abs=1e-6)
+    assert opposite.accepted is False
+
+
+def test_a_score_equal_to_the_threshold_is_accepted(recognizer: Recognizer) -> None:
+    score = recognizer.compare(at(10), at(40)).score
+    assert recognizer.compare(at(10), at(40), threshold=score).accepted is True
+    assert recognizer.compare(at(10), at(40), threshold=np.nextafter(score, 2)).accepted is False
+
+
+def test_the_best_user_is_named_with_margin_and_candidates(recognizer: Recognizer) -> None:
+    recognizer.enrol("Ada", at(10), at(30))  # mean direction 20 degrees
+    recognizer.enrol("Bob", at(90))
+    recognizer.enrol("Cyd", at(170))
+    found = recognizer.identify(at(30), limit=2)
+    assert (found.user, found.reason, found.threshold, found.threshold_source) == ("Ada", "accepted", 0.5, "by hand")
+    assert found.score == pytest.approx(cos(10), abs=1e-6)
+    assert found.margin == pytest.approx(cos(10) - cos(60), abs=1e-6)
+    assert [match.user for match in found.candidates] == ["Ada", "Bob"]
+    assert found.candidates[1].score == pytest.approx(cos(60), abs=1e-6)
+
+
+def test_below_the_threshold_it_is_nobody_and_the_reason_says_so(recognizer: Recognizer) -> None:
+    recognizer.enrol("Ada", at(10))
+    found = recognizer.identify(at(80))
+    assert found.user is None
+    assert found.reason == "best score 0.342 is below the threshold 0.500"  # cos 70 degrees
+    assert found.candidates == (Match("Ada", pytest.approx(cos(70), abs=1e-6)),)
+
+
+def test_with_one_user_there_is_no_margin_and_with_a_limit_of_one_there_still_is(recognizer: Recognizer) -> None:
+    recognizer.enrol("Ada", at(10))
+    assert recognizer.identify(at(10)).margin is None
+    recognizer.enrol("Bob", at(100))
+    found = recognizer.identify(at(10), limit=1)
+    assert found.margin == pytest.approx(1.0, abs=1e-6)
+    assert len(found.candidates) == 1
+
+
+def test_an_empty_gallery_knows_nobody(recognizer: Recognizer) -> None:
+    found = recognizer.identify(at(10), threshold=-1.0)
+    assert (found.user, found.score, found.margin, found.candidates) == (None, None, None, ())
+    assert found.reason == "nobody is enrolled"
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    users=st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 180), max_size=5),
+    query=st.integers(1, 180),
+    threshold=st.floats(-1, 1),
+)
+def test_identify_names_a_user_exactly_when_the_best_score_reaches_the_threshold(
+    users: dict[str, int], query: int, threshold: float, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("gallery") / "gallery.db"
+    with SqliteGallery.open(path, fingerprint="angles", dim=2) as gallery:
+        recognizer = Recognizer(AngleEmbedder(), gallery=gallery)
+        for name, degrees in users.items():
+            recognizer.enrol(name, at(degrees))
+        found = recognizer.identify(at(query), threshold=threshold)
+        assert (found.user is not None) == (found.score is not None and found.score >= threshold)
+        if users:
+            assert found.score == pytest.approx(max(cos(degrees - query) for degrees in users.values()), abs=1e-6)
+
+
+# Thresholds
+
+
+def test_a_threshold_for_one_call_changes_nothing_afterwards(recognizer: Recognizer) -> None:
+    recognizer.enrol("Ada", at(10))
+    before = (recognizer.compare(at(10), at(80)), recognizer.identify(at(80)))
+    assert recognizer.compare(at(10), at(80), threshold=0.0).accepted is True
+    assert recognizer.identify(at(80), threshold=0.0).user == "Ada"
+    assert recognizer.compare(at(10), at(80), threshold=0.0).threshold_source == "given for this call"
+    assert (recognizer.compare(at(10), at(80)), recognizer.identify(at(80))) == before
+
+
+def test_the_call_comes_before_the_loading_and_the_loading_before_the_model(bundle: Path) -> None:
+    a, b = (voice(100), RATE), (voice(200), RATE)
+    from_model = Recognizer.load(bundle).compare(a, b)
+    assert (from_model.threshold, from_model.threshold_source) == POINT
+    loaded = Recognizer.load(bundle, threshold=0.0)
+    assert loaded.compare(a, b).threshold == 0.0
+    assert loaded.compare(a, b).threshold_source == "given when the recognizer was loaded"
+    assert loaded.compare(a, b, threshold=-0.5).threshold == -0.5
+
+
+def test_without_any_threshold_nothing_is_decided(gallery: SqliteGallery) -> None:
+    recognizer = Recognizer(AngleEmbedder(), gallery=gallery)
+    recognizer.enrol("Ada", at(10))
+    for decide in (lambda: recognizer.compare(at(10), at(10)), lambda: recognizer.identify(at(10))):
+        with pytest.raises(ConfigError, match=r"no operating point.*pass threshold="):
+            decide()
+    assert recognizer.compare(at(10), at(10), threshold=0.0).accepted is True
+
+
+@pytest.mark.parametrize("threshold", [math.nan, math.inf, -math.inf])
+def test_a_threshold_that_is_no_number_is_refused(recognizer: Recognizer, bundle: Path, threshold: float) -> None:
+    with pytest.raises(ConfigError, match="must be a number"):
+        recognizer.compare(at(10), at(10), threshold=threshold)
+    with pytest.raises(ConfigError, match="must be a number"):
+        Recognizer.load(bundle, threshold=threshold)
+
+
+# Users
+
+
+def test_enrolling_is_all_or_nothing(recognizer: Recognizer, tmp_path: Path) -> None:
+    recognizer.enrol("Ada", at(10))
+    for bad, error in (
+        ((np.zeros(RATE, np.float32), RATE), NoSpeech),
+        ((np.ones(100, np.float32), RATE), TooShort),
+        (tmp_path / "missing.wav", AudioError),
+    ):
+        with pytest.raises(error):
+            recognizer.enrol("Ada", at(20), bad)
+        with pytest.raises(error):
+            recognizer.enrol("Bob", at(20), bad)
+    assert recognizer.users() == {"Ada": 1}
+
+
+def test_an_enrolment_counts_what_was_added_and_what_is_kept(recognizer: Recognizer) -> None:
+    recognizer.enrol("Ada", at(10))
+    assert dataclasses.astuple(recognizer.enrol("Ada", at(20), at(30))) == ("Ada", 2, 3)
+
+
+def test_enrolling_nothing_and_listing_no_candidates_are_refused(recognizer: Recognizer) -> None:
+    with pytest.raises(ConfigError, match="at least one recording"):
+        recognizer.enrol("Ada")
+    with pytest.raises(ConfigError, match="at least one candidate"):
+        recognizer.identify(at(10), limit=0)
+
+
+def test_a_removed_user_is_unknown(recognizer: Recognizer) -> None:
+    recognizer.enrol("Ada", at(10))
+    recognizer.remove("Ada")
+    assert recognizer.users() == {}
+    with pytest.raises(UnknownUser, match="nobody called Ada"):
+        recognizer.remove("Ada")
+
+
+def test_without_a_gallery_only_comparing_works(bundle: Path) -> None:
+    recognizer = Recognizer.load(bundle)
+    source = (voice(100), RATE)
+    for operation in (
+        lambda: recognizer.enrol("Ada", source),
+        lambda: recognizer.identify(source),
+        lambda: recognizer.remove("Ada"),
+        recognizer.users,
+    ):
+        with pytest.raises(GalleryError, match="gallery="):
+            operation()
+    assert recognizer.compare(source, source).accepted is True
+    recognizer.close()
+
+
+# The whole way, with a real model
+
+
+def test_every_kind_of_source_gives_the_same_embedding(bundle: Path, tmp_path: Path) -> None:
+    path = recording(tmp_path / "a.wav", 130, 1.1)
+    recognizer = Recognizer.load(bundle)
+    row = recognizer.embed(path)
+    assert row.shape == (12,)
+    assert np.linalg.norm(row) == pytest.approx(1.0, abs=1e-6)
+    sources: list[Source] = [str(path), path.read_bytes(), io.BytesIO(path.read_bytes()), (voice(130, 1.1), RATE)]
+    for source in sources:
+        np.testing.assert_array_equal(recognizer.embed(source), row)
+
+
+def test_comparing_is_symmetric_and_a_recording_is_like_itself(bundle: Path) -> None:
+    recognizer = Recognizer.load(bundle)
+    a, b = (voice(100, 1.3), RATE), (voice(170, 0.9), RATE)
+    assert recognizer.compare(a, b).score == pytest.approx(recognizer.compare(b, a).score, abs=1e-6)
+    assert recognizer.compare(a, a).score == pytest.approx(1.0, abs=1e-6)
+    assert recognizer.compare(a, b).score < 0.9999
+
+
+def test_a_recognizer_finds_its_users_again_after_reopening(bundle: Path, tmp_path: Path) -> None:
+    sources = {name: recording(tmp_path / f"{name}.wav", pitch) for name, pitch in (("Ada", 90), ("Bob", 260))}
+    with Recognizer.load(bundle, gallery=tmp_path / "gallery.db") as recognizer:
+        for name, path in sources.items():
+            recognizer.enrol(name, path)
+    with speaker_id.Recognizer.load(str(bundle), gallery=str(tmp_path / "gallery.db")) as recognizer:
+        for name, path in sources.items():
+            found = recognizer.identify(path)
+            assert (found.user, found.score) == (name, pytest.approx(1.0, abs=1e-6))
+        assert recognizer.users() == {"Ada": 1, "Bob": 1}
+
+
+def test_asking_changes_neither_the_answers_nor_the_gallery(bundle: Path, tmp_path: Path) -> None:
+    path = tmp_path / "gallery.db"
+    with Recognizer.load(bundle, gallery=path) as recognizer:
+        recognizer.enrol("Ada", (voice(90), RATE))
+    before = path.read_bytes()
+    with Recognizer.load(bundle, gallery=path) as recognizer:
+        answers = [recognizer.identify((voice(120), RATE), threshold=t) for t in (None, 0.0, None)]
+    assert answers[0] == answers[2]
+    assert path.read_bytes() == before
+
+
+def test_a_gallery_of_another_model_is_refused(bundle: Path, tmp_path: Path, gallery: SqliteGallery) -> None:
+    Recognizer.load(bundle, gallery=tmp_path / "g.db").close()
+    other = tiny_bundle(tmp_path / "other", seed=1)
+    with pytest.raises(GalleryError, match="another gallery file"):
+        Recognizer.load(other, gallery=tmp_path / "g.db")
+    with pytest.raises(GalleryError, match="gallery of this model"):
+        Recognizer.load(bundle, gallery=gallery)
+
+
+def test_errors_name_the_recording(bundle: Path, tmp_path: Path) -> None:
+    recognizer = Recognizer.load(bundle)
+    good, short = recording(tmp_path / "good.wav", 100), recording(tmp_path / "short.wav", 100, 0.3)
+    with pytest.raises(TooShort, match=r"short\.wav is 0\.300 s long"):
+        recognizer.compare(good, short)
+    with pytest.raises(TooShort, match="recording 2 of 2"):
+        recognizer.compare(good, short.read_bytes())
+
+
+def test_a_model_that_is_not_there_is_a_checkpoint_error(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="nothing-here"):
+        Recognizer.load(tmp_path / "nothing-here")
+
+
+def test_inference_is_imported_without_the_training_stack() -> None:
+    code = (
+        "import sys, speaker_id.inference.recognizer; print(sorted({m.split('.')[0] for m in sys.modules} & "
+        "{'pytorch_lightning', 'lightning', 'tensorboard', 'matplotlib', 'sklearn', 'librosa'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
