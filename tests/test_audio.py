@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import soxr
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -68,7 +69,18 @@ def test_a_resampled_crop_keeps_the_phase_of_the_whole(rate: int) -> None:
 @given(rate=st.sampled_from(RATES), num=st.integers(12, 3000))
 def test_the_length_at_another_rate_is_known_from_the_header(rate: int, num: int) -> None:
     source = (np.zeros(num, np.int16), rate)
-    assert audio.num_samples_at(audio.info(source), 16000) == len(audio.load(source, 16000))
+    length = audio.num_samples_at(audio.info(source), 16000)
+    assert length == len(audio.load(source, 16000)) == len(soxr.resample(np.zeros(num, np.float32), rate, 16000))
+
+
+def test_a_long_recording_is_put_together_from_its_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [write(tmp_path / name, 16000) for name in ("a.wav", "a.flac")]
+    paths.append(write(tmp_path / "a.mp3", 16000, "MPEG_LAYER_III"))
+    wholes = [audio.load(path, 16000) for path in paths]
+    monkeypatch.setattr(audio, "_BLOCK", 1000)
+    for path, whole in zip(paths, wholes, strict=True):
+        np.testing.assert_allclose(audio.load(path, 16000), whole, atol=1e-6)
+        np.testing.assert_allclose(audio.load(path, 16000, start=1500, num=3000), whole[1500:4500], atol=1e-6)
 
 
 @pytest.mark.parametrize(("extension", "subtype"), FORMATS)
@@ -180,6 +192,7 @@ BAD: list[tuple[Callable[[Path], object], str]] = [
     (lambda _: (np.zeros((64, 400)), 8000), "not one recording"),
     (lambda _: (np.zeros((1, 2, 400)), 8000), "not one recording"),
     (lambda _: (np.zeros(100, np.int64), 8000), "int64 has no agreed full scale"),
+    (lambda _: (np.zeros(100, np.uint16), 8000), "uint16 has no agreed full scale"),
     (lambda _: (np.zeros(100, np.complex64), 8000), "complex64 has no agreed full scale"),
 ]
 

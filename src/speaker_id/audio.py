@@ -51,6 +51,13 @@ class _Recording(NamedTuple):
     read: Callable[[int, int], FloatArray]  # first, count at its own rate -> mono
 
 
+class _Decoder(soundfile.SoundFile):  # type: ignore[misc]
+    """Reads on from where it is: soundfile seeks there after every read, and mp3 loses its place by it."""
+
+    def seekable(self) -> bool:
+        return False
+
+
 def load(
     source: Source | Samples,
     sample_rate: int,
@@ -174,7 +181,7 @@ def _rewound(file: BinaryIO) -> Iterator[BinaryIO]:
 @contextmanager
 def _decoder(file: Path | BinaryIO, name: str) -> Iterator[_Recording]:
     try:
-        decoder = soundfile.SoundFile(file)
+        decoder = _Decoder(file)
     except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: a name that ends in .raw
         raise AudioError(f"{name} {_why_unreadable(file)}") from error
     with decoder:
@@ -187,7 +194,7 @@ def _decoder(file: Path | BinaryIO, name: str) -> Iterator[_Recording]:
         yield _Recording(name, header, lambda first, num: _decode(decoder, name, first, num))
 
 
-def _decode(decoder: soundfile.SoundFile, name: str, first: int, num: int) -> FloatArray:
+def _decode(decoder: _Decoder, name: str, first: int, num: int) -> FloatArray:
     # After a seek libsndfile misses the mp3 bit reservoir, and a fraction of a sample where opus is not at 48 kHz.
     seeks = decoder.format != "MP3" and (decoder.subtype != "OPUS" or decoder.samplerate == 48000)
     skip, blocks, left = (0 if seeks else first), [], num + (0 if seeks else first)

@@ -33,9 +33,7 @@ class LoadedModel(NamedTuple):
     fingerprint: str  # SHA-256 over the weights and the config: equal fingerprints give equal embeddings
 
 
-def describe(
-    config: Mapping[str, Any], speakers: list[str], operating_point: OperatingPoint | None
-) -> dict[str, Any]:
+def describe(config: Mapping[str, Any], speakers: list[str], operating_point: OperatingPoint | None) -> dict[str, Any]:
     """What a checkpoint says about its model, in plain types: enough to rebuild it without the training config."""
     return {
         "format": FORMAT,
@@ -58,7 +56,7 @@ def load(path: str | os.PathLike[str]) -> LoadedModel:
 
 
 def resolve(path: str | os.PathLike[str]) -> Path:
-    """The file to read for `path`: a run folder gives checkpoints/best.ckpt, or last.ckpt before the first evaluation."""
+    """The file to read for `path`; in a run folder checkpoints/best.ckpt, or last.ckpt before the first evaluation."""
     given = as_path(path)
     if (given / "model.safetensors").is_file() or given.is_file():
         return given
@@ -189,5 +187,7 @@ def _checked(description: Any, source: Path) -> dict[str, Any]:
     if not isinstance(description, dict) or not needed <= set(description):
         raise CheckpointError(f"{source}: its description lacks {sorted(needed - set(description or ()))}")
     if description["format"] != FORMAT:
-        raise CheckpointError(f"{source}: format {description['format']}, this version reads {FORMAT}; update speaker_id")
+        raise CheckpointError(
+            f"{source}: format {description['format']}, this version reads {FORMAT}; update speaker_id"
+        )
     return description

@@ -41,7 +41,7 @@ def reported(task: Callable[P, R]) -> Callable[P, R]:
         try:
             return task(*args, **kwargs)
         except SpeakerIdError as error:
-            logger.error("%s", error)  # noqa: TRY400 the message says it all; a traceback is for bugs
+            logger.error("%s", error)
             sys.exit(1)
 
     return wrapper

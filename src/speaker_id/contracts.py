@@ -123,5 +123,3 @@ class Gallery(Protocol):
 
 def as_path(source: str | os.PathLike[str]) -> Path:
     return Path(os.fspath(source)).expanduser()
-
-

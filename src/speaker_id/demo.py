@@ -1,6 +1,7 @@
 """The whole main job on synthetic voices: corpus, training, evaluation on unseen voices, enrolment, identification."""
 
 import json
+import re
 import shlex
 import shutil
 import subprocess
@@ -32,7 +33,7 @@ def run_demo(
     something else or `espeakng-loader` is missing, SystemExit with the exit status of a step that failed.
     """
     _refuse_foreign(folder)
-    timer = _Timer(Console(highlight=False, soft_wrap=True))
+    timer = _Timer(Console(markup=False, emoji=False, highlight=False, soft_wrap=True))
     with timer.step("1/4  synthetic voices"):
         corpus = _make_corpus(timer.console, folder / "corpus", spec, rebuild)
     with timer.step("2/4  training"):
@@ -53,11 +54,11 @@ class _Timer:
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
-        self.console.rule(f"[bold]{title}", align="left")
+        self.console.rule(title, align="left")
         start = time.perf_counter()
         yield
         self.spent.append((title, time.perf_counter() - start))
-        self.console.print(f"[dim]took {_clock(self.spent[-1][1])}")
+        self.console.print(f"took {_clock(self.spent[-1][1])}", style="dim")
 
 
 def _make_corpus(console: Console, folder: Path, spec: CorpusSpec, rebuild: bool) -> DemoCorpus:
@@ -133,7 +134,7 @@ def recordings_by_voice(test_list: Path) -> dict[str, list[Path]]:
 def run_module(console: Console, step: str, module: str, arguments: Sequence[str]) -> None:
     """`python -m module arguments` with our own terminal; SystemExit with its status when it fails."""
     command = [sys.executable, "-m", module, *arguments]
-    console.print(f"[dim]$ python {shlex.join(command[1:])}")
+    console.print(f"$ python {shlex.join(command[1:])}", style="dim")
     status = subprocess.run(command, check=False).returncode
     if status != 0:
         print(
@@ -145,7 +146,10 @@ def run_module(console: Console, step: str, module: str, arguments: Sequence[str
 
 def override(key: str, path: Path) -> str:
     """A Hydra override that gives `path` whole, whatever characters it holds."""
-    escaped = str(path).replace("'", "\\'")
+    if re.fullmatch(r"[\w./-]+", str(path), re.ASCII):
+        return f"{key}={path}"
+    # Between quotes a backslash stands for itself, except before a quote and at the end.
+    escaped = re.sub(r"(\\*)('|$)", lambda found: 2 * found[1] + ("\\'" if found[2] else ""), str(path))
     return f"{key}='{escaped}'"
 
 
@@ -173,7 +177,7 @@ def _identify(console: Console, recognizer: Recognizer, what: str, recording: Pa
 
 def _say_goodbye(timer: _Timer, folder: Path) -> None:
     console = timer.console
-    console.rule("[bold]done", align="left")
+    console.rule("done", align="left")
     for title, seconds in timer.spent:
         console.print(f"{_clock(seconds):>6}  {title}")
     console.print(f"{_clock(sum(seconds for _, seconds in timer.spent)):>6}  in all\n")
@@ -183,7 +187,7 @@ def _say_goodbye(timer: _Timer, folder: Path) -> None:
     console.print("Try your own recordings (a model for people needs people's voices: see the README):")
     program = "speaker-id" if shutil.which("speaker-id") else f"{shlex.quote(sys.executable)} -m speaker_id"
     for command in next_commands(folder):
-        console.print(f"  {program} {shlex.join(command)}", markup=False)
+        console.print(f"  {program} {shlex.join(command)}")
 
 
 def _clock(seconds: float) -> str:

@@ -15,7 +15,7 @@ class AveragePooling(nn.Module):
         self.out_dim = in_dim
 
     def forward(self, frames: Tensor) -> Tensor:
-        return frames.float().mean(dim=-1)
+        return frames.mean(dim=-1, dtype=torch.float32)
 
 
 class StatisticsPooling(nn.Module):
@@ -26,7 +26,7 @@ class StatisticsPooling(nn.Module):
         self.out_dim = 2 * in_dim
 
     def forward(self, frames: Tensor) -> Tensor:
-        return torch.cat(mean_and_deviation(frames.float()), dim=-1)
+        return torch.cat(mean_and_deviation(frames), dim=-1)
 
 
 class AttentiveStatisticsPooling(nn.Module):
@@ -47,17 +47,27 @@ class AttentiveStatisticsPooling(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         hidden = self.frame_layer(frames)
-        frames = frames.float()
         if self.context_layer is not None:
             context = torch.cat(mean_and_deviation(frames), dim=-1)
             hidden = hidden + self.context_layer(context).unsqueeze(-1)
-        weights = functional.softmax(self.attention(torch.tanh(hidden)).float(), dim=-1)
-        mean = (weights * frames).sum(dim=-1)
-        variance = (weights * (frames - mean.unsqueeze(-1)).square()).sum(dim=-1)
-        return torch.cat([mean, variance.clamp_min(VARIANCE_FLOOR).sqrt()], dim=-1)
+        return torch.cat(mean_and_deviation(frames, self.attention(torch.tanh(hidden))), dim=-1)
 
 
-def mean_and_deviation(frames: Tensor) -> tuple[Tensor, Tensor]:
-    """(B, C, T) -> two (B, C)"""
-    variance, mean = torch.var_mean(frames, dim=-1, correction=0)
-    return mean, variance.clamp_min(VARIANCE_FLOOR).sqrt()
+def mean_and_deviation(frames: Tensor, attention: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Over time, each frame weighing alike or by the softmax of `attention` (B, C, T): (B, C, T) -> two (B, C) float32.
+
+    The frames keep their type, so that half-precision training moves half the memory; the sums are float32.
+    """
+    with torch.autocast(device_type=frames.device.type, enabled=False):
+        if attention is None:
+            mean = frames.mean(dim=-1, dtype=torch.float32)
+            variance = _squares(frames, mean).mean(dim=-1, dtype=torch.float32)
+        else:
+            weights = functional.softmax(attention, dim=-1)
+            mean = (weights * frames).sum(dim=-1, dtype=torch.float32)
+            variance = (weights * _squares(frames, mean)).sum(dim=-1, dtype=torch.float32)
+        return mean, variance.clamp_min(VARIANCE_FLOOR).sqrt()
+
+
+def _squares(frames: Tensor, mean: Tensor) -> Tensor:
+    return (frames - mean.unsqueeze(-1).to(frames.dtype)).square()

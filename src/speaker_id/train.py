@@ -13,7 +13,7 @@ import pytorch_lightning as pl
 import rich
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.table import Table
 
 from speaker_id import build, checkpoint
@@ -54,7 +54,7 @@ def make_trainer(config: DictConfig) -> pl.Trainer:
 
 def make_datamodule(config: DictConfig) -> SpeakerDataModule:
     augmentation = config.augmentation
-    options = OmegaConf.to_container(config.data, resolve=True)
+    options = build.plain(config.data)
     build.check_call(SpeakerDataModule, options, where="data")
     return SpeakerDataModule(
         feature=build.feature(config.feature),

@@ -341,6 +341,12 @@ def test_two_openers_see_each_others_changes_at_once(path: Path) -> None:
         assert first.users() == {"Bob": 1, "Cyd": 1}
 
 
+def test_every_commit_waits_for_the_disk(gallery: SqliteGallery) -> None:
+    # No test can cut the power; these settings are what SQLite promises to survive it with.
+    assert gallery._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert gallery._connection.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+
+
 def test_a_failed_enrolment_leaves_no_trace(gallery: SqliteGallery, monkeypatch: pytest.MonkeyPatch) -> None:
     gallery.enrol("Ada", X[None])
     gallery.search(X)

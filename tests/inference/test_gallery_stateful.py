@@ -71,4 +71,4 @@ class GalleryMachine(RuleBasedStateMachine):
 
 
 TestGallery = GalleryMachine.TestCase
-TestGallery.settings = settings(max_examples=15, stateful_step_count=25, deadline=None)
+TestGallery.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)

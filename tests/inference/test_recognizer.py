@@ -85,6 +85,11 @@ def test_a_score_equal_to_the_threshold_is_accepted(recognizer: Recognizer) -> N
     score = recognizer.compare(at(10), at(40)).score
     assert recognizer.compare(at(10), at(40), threshold=score).accepted is True
     assert recognizer.compare(at(10), at(40), threshold=np.nextafter(score, 2)).accepted is False
+    recognizer.enrol("Ada", at(10))
+    best = recognizer.identify(at(40), threshold=-1.0).score
+    assert best is not None
+    assert recognizer.identify(at(40), threshold=best).user == "Ada"
+    assert recognizer.identify(at(40), threshold=np.nextafter(best, 2)).user is None
 
 
 def test_the_best_user_is_named_with_margin_and_candidates(recognizer: Recognizer) -> None:

@@ -62,7 +62,7 @@ def test_histogram_shares_add_up_to_the_whole_of_each_kind(figures: list[Any], t
     ("target", "nontarget"),
     [
         ([0.9, 0.8], [0.1, 0.2, 0.3]),  # separated: rates of 0 have no place on a probit axis
-        ([1.0, 1.0], [1.0]),  # all equal
+        ([1, 1], [1]),  # all equal, and whole numbers
         ([0.1, 0.2], [0.8, 0.9]),  # all wrong
     ],
 )

@@ -130,6 +130,16 @@ def test_an_interrupted_block_leaves_the_old_file_and_no_rest(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_whoever_reads_the_old_file_reads_it_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "result"
+    path.write_text("old")
+    with path.open() as reader:
+        with whole_file(path) as temporary:
+            temporary.write_text("new")
+        assert reader.read() == "old"
+    assert path.read_text() == "new"
+
+
 def test_a_new_file_is_as_readable_as_any_other(tmp_path: Path) -> None:
     (tmp_path / "plain").write_text("")
     with whole_file(tmp_path / "whole") as temporary:

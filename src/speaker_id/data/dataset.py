@@ -14,7 +14,6 @@ from speaker_id.data.lists import DataList
 from speaker_id.data.sampler import Draw
 from speaker_id.errors import AudioError, DataError, TooShort
 
-
 Item = tuple[FloatArray, int, int]  # waveform (S,), label, row
 
 

@@ -5,6 +5,8 @@ Every test voice is unknown to training, and so is its espeak variant: nothing b
 The corpus depends on its parameters alone, not on the number of processors (on one platform: espeak uses libc's rand).
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import multiprocessing
@@ -13,18 +15,20 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile
 import soxr
 from numpy.typing import NDArray
 from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
-from scipy.signal import fftconvolve
 
-from speaker_id.contracts import FloatArray
 from speaker_id.data.demo_voices import SENTENCE_PARTS, Voice, draw_sentences, draw_voices
 from speaker_id.data.espeak import Espeak, Prosody, require_espeak
 from speaker_id.errors import DataError
+
+if TYPE_CHECKING:  # contracts imports torch: seconds that every process of a build would pay
+    from speaker_id.contracts import FloatArray
 
 SAMPLE_RATE = 16000
 _RECIPE = 1  # raise it when a voice no longer sounds the same
@@ -71,10 +75,7 @@ def build_demo_corpus(
 
 
 def _build(folder: Path, spec: CorpusSpec, progress: Progress) -> None:
-    partial = folder.with_name(folder.name + ".partial")
-    for old in (partial, folder):
-        shutil.rmtree(old, ignore_errors=True)
-    partial.mkdir(parents=True)
+    partial = _start_afresh(folder)
     train, test = draw_voices(spec.num_train_voices, spec.num_test_voices, spec.seed)
     homes = [(f"train/{voice.name}", voice) for voice in train] + [(f"test/{voice.name}", voice) for voice in test]
     _speak_all(partial, homes, spec, progress)
@@ -82,6 +83,19 @@ def _build(folder: Path, spec: CorpusSpec, progress: Progress) -> None:
         (partial / f"{name}.tsv").write_text("".join(_rows(name, voices, spec)), encoding="utf-8")
     (partial / _STAMP).write_text(_stamp(spec), encoding="utf-8")  # last: without it the corpus is unfinished
     partial.rename(folder)
+
+
+def _start_afresh(folder: Path) -> Path:
+    """An empty `<folder>.partial`; it takes the place of `folder` when all is written."""
+    partial = folder.with_name(folder.name + ".partial")
+    try:
+        for old in (partial, folder):
+            if old.exists():
+                shutil.rmtree(old)
+        partial.mkdir(parents=True)
+    except OSError as error:
+        raise DataError(f"cannot start a corpus in {folder}: {error}") from None
+    return partial
 
 
 def _speak_all(root: Path, homes: list[tuple[str, Voice]], spec: CorpusSpec, progress: Progress) -> None:
@@ -104,9 +118,16 @@ def _speak_share(root: Path, homes: Sequence[tuple[str, Voice]], spec: CorpusSpe
         for home, voice in homes:
             rng = np.random.default_rng([spec.seed, *home.encode()])
             recordings = [_record(espeak, voice, text, rng) for text in draw_sentences(spec.num_sentences, rng)]
-            (root / home).mkdir(parents=True)
-            for number, recording in enumerate(recordings):
-                soundfile.write(root / home / f"{number:02d}.flac", recording, SAMPLE_RATE, subtype="PCM_16")
+            _write(root / home, recordings)
+
+
+def _write(folder: Path, recordings: Sequence[FloatArray]) -> None:
+    try:
+        folder.mkdir(parents=True)
+        for number, recording in enumerate(recordings):
+            soundfile.write(folder / f"{number:02d}.flac", recording, SAMPLE_RATE, subtype="PCM_16")
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise DataError(f"could not write {folder}: {error}; the corpus needs about 250 MB") from None
 
 
 def _record(espeak: Espeak, voice: Voice, text: str, rng: np.random.Generator) -> FloatArray:
@@ -138,7 +159,8 @@ def _reverberate(waveform: FloatArray, rng: np.random.Generator) -> FloatArray:
     tail = rng.standard_normal(len(times)) * 10 ** (-3 * times / decay)
     tail *= 10 ** (level_db / 20) / np.linalg.norm(tail)
     tail[0] = 1.0
-    return _float(fftconvolve(waveform, _float(tail))[: len(waveform)])
+    size = next_fast_len(len(waveform) + len(tail), real=True)
+    return _float(irfft(rfft(waveform, size) * rfft(_float(tail), size), size)[: len(waveform)])
 
 
 def _add_noise(waveform: FloatArray, rng: np.random.Generator) -> FloatArray:

@@ -4,15 +4,19 @@ The library and its voices come in the pip package `espeakng-loader` (extra `dem
 C interface: `espeak-ng/speak_lib.h` of espeak-ng 1.52.
 """
 
+from __future__ import annotations
+
 import ctypes
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
-from speaker_id.contracts import FloatArray
 from speaker_id.errors import DataError
+
+if TYPE_CHECKING:  # contracts imports torch: seconds that every process of a corpus build would pay
+    from speaker_id.contracts import FloatArray
 
 _SYNCHRONOUS, _DONT_EXIT = 2, 0x8000  # espeak_Initialize: output mode, and no exit() of our process on an error
 _BY_CHARACTER, _UTF8 = 1, 1  # espeak_Synth: how a position is counted, and the encoding

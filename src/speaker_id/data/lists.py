@@ -93,8 +93,8 @@ def check_speakers(data: DataList, *, minimum: int = 2) -> None:
     counts = Counter(utterance.label for utterance in data.utterances)
     if len(counts) < minimum:
         raise DataError(
-            f"{data.source}: {len(counts)} speaker ({data.utterances[0].label!r}) in it, at least {minimum} are needed; "
-            "the label behind the tab must tell the speakers apart"
+            f"{data.source}: {len(counts)} speaker ({data.utterances[0].label!r}) in it, at least {minimum} are "
+            "needed; the label behind the tab must tell the speakers apart"
         )
     once = [label for label, count in counts.items() if count == 1]
     if once:

@@ -67,7 +67,9 @@ class TrainingSampler(Sampler[Draw]):
         rng.shuffle(drawn)
         drawn = np.resize(drawn, (len(self) * self.num_ranks, 2))
         seeds = rng.integers(0, 2**63, size=len(drawn))
-        for (row, speed), seed in zip(drawn[self.rank :: self.num_ranks], seeds[self.rank :: self.num_ranks], strict=True):
+        for (row, speed), seed in zip(
+            drawn[self.rank :: self.num_ranks], seeds[self.rank :: self.num_ranks], strict=True
+        ):
             yield Draw(int(row), int(speed), int(seed))
 
     def _rows(self, rng: np.random.Generator) -> np.ndarray:

@@ -14,27 +14,11 @@ import numpy as np
 
 from speaker_id.errors import GalleryError
 from speaker_id.inference.centroids import CentroidIndex, centroids
+from speaker_id.inference.gallery_file import gallery_errors, open_file
 from speaker_id.inference.names import encode_name
 
 if TYPE_CHECKING:  # contracts needs torch, which takes seconds to import: listing users must not pay for it
     from speaker_id.contracts import FloatArray, Match
-
-APPLICATION_ID = 0x53504B47  # "SPKG", in the file's header
-SCHEMA_VERSION = 1
-BUSY_SECONDS = 30.0  # how long to wait for another process's transaction
-
-# One statement per entry: executescript() would commit the transaction that they have to share.
-SCHEMA = (
-    "CREATE TABLE meta (fingerprint TEXT NOT NULL, dim INTEGER NOT NULL)",
-    """CREATE TABLE users (
-        id INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE, created TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP)""",
-    """CREATE TABLE embeddings (
-        id INTEGER PRIMARY KEY, user_id INTEGER NOT NULL REFERENCES users ON DELETE CASCADE,
-        vector BLOB NOT NULL, created TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP)""",
-    "CREATE INDEX embeddings_of_user ON embeddings (user_id)",
-    f"PRAGMA application_id = {APPLICATION_ID}",
-    f"PRAGMA user_version = {SCHEMA_VERSION}",
-)
 
 
 class SqliteGallery:
@@ -64,21 +48,7 @@ class SqliteGallery:
         Without them an existing gallery opens for what needs no model: `users` and `remove`. Raises GalleryError when
         the file is something else, cannot be written, or holds the embeddings of another model.
         """
-        path = Path(path).expanduser().absolute()  # absolute: ":memory:" is a file name like any other
-        if fingerprint is None and not path.exists():
-            raise GalleryError(f"there is no gallery at {path}: enrol somebody first, or give another path")
-        if path.exists() and not path.is_file():
-            raise GalleryError(f"{path} is not a file: give the path of a gallery file")
-        with _gallery_errors(path):
-            if not path.exists():
-                path.touch(mode=0o600)  # voices are personal data; SQLite gives its side files the same mode
-            connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-            try:
-                found = _prepare(connection, path, fingerprint, dim)
-            except BaseException:
-                connection.close()
-                raise
-        return cls(path, connection, *found)
+        return cls(*open_file(path, fingerprint, dim))
 
     def enrol(self, user: str, embeddings: FloatArray) -> int:
         """Keep recordings of a user: unit rows (n, E). Returns the number kept of that user now; all or nothing."""
@@ -106,17 +76,17 @@ class SqliteGallery:
         with self._write() as connection:
             removed = connection.execute("DELETE FROM users WHERE name = ?", (name,)).rowcount == 1
             connection.execute("COMMIT")
-            if removed:
-                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             if self._index is not None:
                 self._index.drop(user)
+            if removed:
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             return removed
 
     def users(self) -> dict[str, int]:
         """Every user with the number of recordings kept, by name."""
         query = """SELECT name, COUNT(embeddings.id) FROM users LEFT JOIN embeddings ON user_id = users.id
                    GROUP BY users.id ORDER BY name"""
-        with self._lock, _gallery_errors(self.path):
+        with self._lock, gallery_errors(self.path):
             return {bytes(name).decode(): count for name, count in self._connection.execute(query)}
 
     def search(self, embedding: FloatArray, *, limit: int = 5) -> list[Match]:
@@ -126,11 +96,11 @@ class SqliteGallery:
         if limit < 1:
             raise GalleryError(f"limit is {limit}: ask for at least one user")
         query = _unit_rows(np.asarray(embedding)[None], self.dim)[0]
-        with self._lock, _gallery_errors(self.path):
+        with self._lock, gallery_errors(self.path):
             return [Match(user, score) for user, score in self._current_index().search(query, limit)]
 
     def close(self) -> None:
-        with self._lock, _gallery_errors(self.path):
+        with self._lock, gallery_errors(self.path):
             self._connection.close()
 
     def __enter__(self) -> Self:
@@ -166,63 +136,13 @@ class SqliteGallery:
     @contextmanager
     def _write(self) -> Iterator[sqlite3.Connection]:
         """One transaction, which the body has to COMMIT: whatever leaves earlier has changed nothing."""
-        with self._lock, _gallery_errors(self.path):
+        with self._lock, gallery_errors(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
             finally:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
-
-
-@contextmanager
-def _gallery_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (sqlite3.Error, OSError) as error:
-        raise GalleryError(f"cannot use the gallery {path}: {error}") from error
-
-
-def _prepare(connection: sqlite3.Connection, path: Path, fingerprint: str | None, dim: int | None) -> tuple[str, int]:
-    """Settings and schema of an open file; returns the fingerprint and dim of the embeddings it holds."""
-    (tables,) = connection.execute("SELECT COUNT(*) FROM sqlite_schema").fetchone()
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    if tables and application != APPLICATION_ID:
-        raise GalleryError(f"{path} is a database of something else, not a gallery: give another path")
-    connection.execute("PRAGMA journal_mode = WAL")
-    for setting in ("synchronous = FULL", "fullfsync = ON", "secure_delete = ON", "foreign_keys = ON"):
-        connection.execute(f"PRAGMA {setting}")
-    connection.execute("BEGIN IMMEDIATE")  # two processes may create the same gallery at once
-    try:
-        found = _check(connection, path, fingerprint, dim)
-        connection.execute("COMMIT")
-    finally:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-    return found
-
-
-def _check(connection: sqlite3.Connection, path: Path, fingerprint: str | None, dim: int | None) -> tuple[str, int]:
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version == 0:
-        if fingerprint is None or dim is None:
-            raise GalleryError(f"{path} holds no gallery yet: enrol somebody first")
-        for statement in SCHEMA:
-            connection.execute(statement)
-        connection.execute("INSERT INTO meta VALUES (?, ?)", (fingerprint, dim))
-        return fingerprint, dim
-    if version != SCHEMA_VERSION:
-        raise GalleryError(
-            f"{path} has gallery format {version}, this program reads {SCHEMA_VERSION}: update speaker-id"
-        )
-    held_fingerprint, held_dim = connection.execute("SELECT fingerprint, dim FROM meta").fetchone()
-    if fingerprint is not None and (fingerprint, dim) != (held_fingerprint, held_dim):
-        raise GalleryError(
-            f"{path} holds embeddings of model {held_fingerprint[:12]} ({held_dim} numbers each), which cannot be "
-            f"compared with those of model {fingerprint[:12]} ({dim}): use another gallery file, or enrol everybody "
-            "again in a new one"
-        )
-    return held_fingerprint, held_dim
 
 
 def _unit_rows(embeddings: FloatArray, dim: int) -> FloatArray:

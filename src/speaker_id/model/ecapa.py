@@ -31,7 +31,9 @@ class Ecapa(nn.Module):
         if channels % scale:
             raise ConfigError(f"model.backbone.channels={channels} must be a multiple of scale={scale}")
         if len(kernel_sizes) != len(dilations) or not kernel_sizes:
-            raise ConfigError("model.backbone.kernel_sizes and dilations need one entry for each layer, the first included")
+            raise ConfigError(
+                "model.backbone.kernel_sizes and dilations need one entry for each layer, the first included"
+            )
         self.out_dim = out_channels
         self.layer1 = ConvReluNorm(in_dim, channels, kernel_size=kernel_sizes[0], dilation=dilations[0])
         self.blocks = nn.ModuleList(
@@ -80,7 +82,7 @@ class Res2Conv(nn.Module):
         )
 
     def forward(self, frames: Tensor) -> Tensor:
-        first, *slices = frames.split(self.width, dim=1)
+        first, *slices = torch.split(frames, self.width, dim=1)
         outputs = [first]
         for conv, part in zip(self.convs, slices, strict=True):
             outputs.append(conv(part if len(outputs) == 1 else part + outputs[-1]))

@@ -26,8 +26,8 @@ def det_curve(scores_target: ArrayLike, scores_nontarget: ArrayLike, path: str |
     """Draw miss over false-accept rate on probit axes, with the EER and the minDCF (p = 0.01) point marked.
 
     Martin et al., "The DET curve in assessment of detection task performance", 1997. The suffix of `path` says which
-    image format, else `ConfigError`. Raises `DataError` as `speaker_id.metrics` does, and `SpeakerIdError` when the file
-    cannot be written.
+    image format (`ConfigError` for an unknown one). Raises `DataError` as `speaker_id.metrics` does, `SpeakerIdError`
+    when the file cannot be written.
     """
     scores, is_target = _joined(scores_target, scores_nontarget)
     target, nontarget = np.sort(scores[is_target]), np.sort(scores[~is_target])
@@ -38,14 +38,14 @@ def det_curve(scores_target: ArrayLike, scores_nontarget: ArrayLike, path: str |
         return accepted / nontarget.size, np.searchsorted(target, threshold) / target.size
 
     figure, axes = _figure(width=6.4, height=6.4)
-    lowest = _lowest_rate(result.eer, target.size, nontarget.size)
     cost_fpr, cost_fnr = rates(scores.dtype.type(cost.threshold))
     highest = float(np.clip(max(1.6 * result.eer, 1.1 * cost_fnr, 1.1 * cost_fpr), 0.5, 0.999))
+    lowest = min(_lowest_rate(result.eer, target.size, nontarget.size), 1 - highest)
 
     def place(rate: Any, most: float = highest) -> Any:
         return ndtri(np.clip(rate, lowest, most))  # rates of 0 and 1 have no place on a probit axis
 
-    axes.plot(*(place(rate, 1 - 1e-9) for rate in rates(_thresholds(target, nontarget))), color=BLUE, linewidth=2)
+    axes.plot(*(place(rate, 1 - lowest) for rate in rates(_thresholds(target, nontarget))), color=BLUE, linewidth=2)
     axes.plot(ndtri([lowest, highest]), ndtri([lowest, highest]), color="0.6", linewidth=0.8, linestyle=":")
     axes.plot(
         place(result.eer), place(result.eer), "o", color=BLACK, markersize=8, clip_on=False, zorder=3,
@@ -87,6 +87,7 @@ def score_histogram(target: ArrayLike, nontarget: ArrayLike, threshold: float, p
 
 def _joined(target: ArrayLike, nontarget: ArrayLike) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     scores = np.concatenate([np.asarray(target), np.asarray(nontarget)])
+    scores = scores.astype(np.result_type(scores, np.float32), copy=False)  # whole numbers have no infinity
     return scores, np.arange(scores.size) < np.size(target)
 
 

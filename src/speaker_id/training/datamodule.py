@@ -89,7 +89,7 @@ class SpeakerDataModule(pl.LightningDataModule):
         # A rank without a batch of its own repeats the first; the callback drops duplicates by row.
         return self._loader(self.val_set, batch_sampler=batches[rank::num_ranks] or batches[:1])
 
-    def on_after_batch_transfer(self, batch: WaveformBatch, dataloader_idx: int) -> FeatureBatch:  # noqa: ARG002
+    def on_after_batch_transfer(self, batch: WaveformBatch, dataloader_idx: int) -> FeatureBatch:
         features = self.feature.to(batch.waveforms.device)(batch.waveforms)
         if self.trainer is not None and self.trainer.training:
             features = self.feature_augmentation.to(features.device)(features)
@@ -124,5 +124,5 @@ def split_lists(
     return train, val
 
 
-def _one_thread(worker: int) -> None:  # noqa: ARG001
+def _one_thread(worker: int) -> None:
     torch.set_num_threads(1)  # several threads in each worker spin against the training's

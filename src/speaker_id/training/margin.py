@@ -22,18 +22,22 @@ class MarginWarmup(pl.Callback):
         self.end = end
         self.final: float | None = None
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         loss = pl_module.loss
         self.final = loss.margin if isinstance(loss, HasMargin) else None
 
     def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int  # noqa: ARG002
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         if self.final is not None:
             progress = trainer.global_step / max(1, int(trainer.estimated_stepping_batches))
             pl_module.loss.margin = self.final * self._grown(progress)  # type: ignore[union-attr]
 
-    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.final is not None:
             pl_module.loss.margin = self.final  # type: ignore[union-attr]
 

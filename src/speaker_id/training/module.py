@@ -49,7 +49,7 @@ class SpeakerModule(pl.LightningModule):
         self.log("train/accuracy", accuracy, batch_size=len(batch.labels))
         return {"loss": result.loss, "accuracy": accuracy}
 
-    def validation_step(self, batch: FeatureBatch, batch_idx: int) -> Tensor:  # noqa: ARG002
+    def validation_step(self, batch: FeatureBatch, batch_idx: int) -> Tensor:
         """(B, F, T) -> embeddings (B, E), for whichever callback wants them."""
         embeddings: Tensor = self.embedding_model(batch.features)
         return embeddings.float()

@@ -52,12 +52,16 @@ class TrainingProgress(ProgressBar):
             self.bar.start()
             self.task = self.bar.add_task("training", total=int(trainer.estimated_stepping_batches))
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._reset()
         self.ready = time.perf_counter()
 
     def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int  # noqa: ARG002
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         self.waited += time.perf_counter() - self.ready
 
@@ -86,7 +90,7 @@ class TrainingProgress(ProgressBar):
             )  # fmt: skip
         self.ready = time.perf_counter()
 
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:  # noqa: ARG002
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if self.bar is not None:
             self.bar.stop()
             self.bar = None

@@ -16,7 +16,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     Raises TrainingError when the disk refuses.
     """
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None) -> None:
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
+    ) -> None:
         if storage_options is not None:
             raise TypeError("storage_options are not supported for local checkpoints")
         target = Path(path)
