@@ -73,7 +73,8 @@ def test_the_walk_through_tells_what_a_perfect_model_does(voices: dict[str, list
 
 
 def test_the_walk_through_admits_mistakes(voices: dict[str, list[Path]], tmp_path: Path) -> None:
-    *_, stranger, _, again = tell(voices, tmp_path / "gallery.db", -1.0)
+    _, two_voices, *_, stranger, _, again = tell(voices, tmp_path / "gallery.db", -1.0)
+    assert two_voices.endswith("the same speaker (score 0.000 >= threshold -1.000) - a mistake")
     assert stranger == "identify a stranger: Ada (best score 0.000) - a mistake, nobody is right"
     assert again == "identify Ada again: Ben (best score 0.000) - a mistake, nobody is right"
 

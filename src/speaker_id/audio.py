@@ -1,5 +1,7 @@
 """The one door for sound: path, bytes, binary file or array -> mono float32 (S,) in [-1, 1]."""
 
+from __future__ import annotations
+
 import io
 import os
 import re

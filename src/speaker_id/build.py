@@ -1,4 +1,8 @@
-"""Config to objects: the only place that calls hydra's instantiate, and where the conf/ tree is found."""
+"""Config to objects: the only place that calls hydra's instantiate, and where the conf/ tree is found.
+
+Hydra is imported where it is used: its package brings the application code along, which a command that only reads a
+gallery must not pay for.
+"""
 
 import difflib
 import inspect
@@ -6,9 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import hydra
-from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 
 from speaker_id.errors import ConfigError, SpeakerIdError
@@ -21,15 +24,24 @@ CONF_DIR = next(path for path in (_PACKAGE / "conf", _PACKAGE.parents[1] / "conf
 
 def compose(config_name: str = "train", overrides: list[str] | None = None) -> DictConfig:
     """The config that a command line would give, for notebooks and tests; raises ConfigError for unknown options."""
-    with hydra.initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        return hydra.compose(config_name, overrides=overrides or [])
+    import hydra
+    from hydra.errors import HydraException
+
+    try:
+        with hydra.initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+            return hydra.compose(config_name, overrides=overrides or [])
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(f"cannot compose {config_name} with {overrides}: {error}") from error
 
 
 def instantiate(config: Any, *args: Any, **kwargs: Any) -> Any:
     """Make the object that `_target_` names; an option it does not have raises ConfigError naming those it has."""
+    from hydra.errors import InstantiationException
+    from hydra.utils import instantiate as hydra_instantiate
+
     check_options(config)
     try:
-        return hydra.utils.instantiate(config, *args, **kwargs)
+        return hydra_instantiate(config, *args, **kwargs)
     except InstantiationException as error:
         if isinstance(error.__cause__, SpeakerIdError):
             raise error.__cause__ from None
@@ -58,8 +70,13 @@ def plain(config: Any) -> dict[str, Any]:
 
 
 def check_options(config: Any) -> None:
-    """Raise ConfigError for an option that the class behind `_target_` does not take, naming the nearest."""
-    if isinstance(config, Mapping) and "_target_" in config:
+    """Raise ConfigError for an option that a class behind a `_target_` does not take, naming the nearest."""
+    config = OmegaConf.to_container(config, resolve=False) if OmegaConf.is_config(config) else config
+    if not isinstance(config, Mapping):
+        return
+    for node in config.values():
+        check_options(node)
+    if "_target_" in config:
         keys = [str(key) for key in config if not str(key).startswith("_")]
         check_call(_resolve(str(config["_target_"])), keys, where=str(config["_target_"]))
 
@@ -82,7 +99,9 @@ def nearest(word: str, known: list[str]) -> str:
 
 
 def _resolve(name: str) -> Any:
+    from hydra.utils import get_object
+
     try:
-        return hydra.utils.get_object(name)
+        return get_object(name)
     except (ImportError, ValueError, AttributeError) as error:
         raise ConfigError(f"_target_={name!r} cannot be imported: {error}") from error

@@ -8,7 +8,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
@@ -29,7 +29,8 @@ def run_command(run: Callable[[], Any], *, config_name: str) -> None:
         try:
             check_overrides(config_name, arguments.overrides)
         except ConfigError as error:
-            sys.exit(f"error: {error}")
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(2)
     run()
 
 
@@ -74,21 +75,30 @@ def options(group: str) -> list[str]:
 
 def _choices(override: Override) -> list[str]:
     value = override.value()
-    if override.is_sweep_override():
-        return [str(choice) for choice in override.sweep_string_iterator()] if override.is_choice_sweep() else []
+    if isinstance(value, Glob):
+        return value.filter(options(override.key_or_group))
+    if override.is_choice_sweep():
+        return [str(choice) for choice in override.sweep_string_iterator()]
     return [str(choice) for choice in value] if isinstance(value, list) else [str(value)]
 
 
 def _check_choice(override: Override) -> None:
-    known = options(override.key_or_group)
+    group = override.key_or_group
+    known = options(group)
+    if override.is_delete():
+        return
+    if override.value() is None:
+        raise ConfigError(f"{override.input_line}: leave a group out by ~{group}; there are: {', '.join(known)}")
+    if not _choices(override):
+        raise ConfigError(f"{override.input_line} matches nothing; there are: {', '.join(known)}")
     for choice in _choices(override):
-        if choice not in {*known, "None", "null"} and not override.is_delete():
-            raise ConfigError(f"{override.key_or_group}={choice} does not exist; {build.nearest(choice, known)}")
+        if choice not in known:
+            raise ConfigError(f"{group}={choice} does not exist; {build.nearest(choice, known)}")
 
 
 def _first(override: Override) -> str:
     """The override as a single run would have it: the first of a sweep's choices."""
-    if override.is_choice_sweep():
+    if override.is_sweep_override():
         return f"{override.key_or_group}={_choices(override)[0]}"
     return str(override.input_line)
 
@@ -98,11 +108,12 @@ def _check_key(config: DictConfig, key: str) -> None:
     node: Any = config
     walked: list[str] = []
     for part in key.split("."):
-        if not OmegaConf.is_dict(node):
-            return  # into a list or a null: Hydra checks these
+        if not isinstance(node, DictConfig):
+            return  # into a list, a null or an interpolation: Hydra checks these
         known = [str(name) for name in node]
         if part not in known:
             where = ".".join([*walked, part])
             raise ConfigError(f"{where} does not exist; {build.nearest(part, known)}")
-        node = OmegaConf.select(node, part) if not OmegaConf.is_missing(node, part) else None
+        raw = OmegaConf.is_missing(node, part) or OmegaConf.is_interpolation(node, part)
+        node = None if raw else node[part]
         walked.append(part)

@@ -4,18 +4,22 @@ B batch, S samples, T frames, F feature bins, C channels, D pooled size, E embed
 K training speakers, N recordings. Channels come before time. Audio is mono float32 in [-1, 1].
 """
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
-FloatArray = NDArray[np.float32]
+if TYPE_CHECKING:  # importing torch takes seconds, and the gallery's commands need none of it
+    from torch import Tensor
+
+FloatArray: TypeAlias = NDArray[np.float32]
 
 # A recording as people hand it in: a path, the bytes of a whole file, an open binary file, or samples with their rate.
-Source = str | os.PathLike[str] | bytes | BinaryIO | tuple[NDArray[np.generic] | Tensor, int]
+Source: TypeAlias = "str | os.PathLike[str] | bytes | BinaryIO | tuple[NDArray[np.generic] | Tensor, int]"
 
 
 class LossOutput(NamedTuple):

@@ -111,8 +111,8 @@ def try_recognizer(console: Console, recognizer: Recognizer, voices: Mapping[str
     """
     *known, stranger = list(voices)[: NUM_ENROLLED + 1]
     first, second = voices[known[0]], voices[known[1]]
-    _compare(console, recognizer, "two recordings of one voice", first[0], first[-1])
-    _compare(console, recognizer, "recordings of two voices", first[0], second[0])
+    _compare(console, recognizer, "two recordings of one voice", first[0], first[-1], True)
+    _compare(console, recognizer, "recordings of two voices", first[0], second[0], False)
     for name, voice in zip(_NAMES, known, strict=True):
         kept = recognizer.enrol(name, *voices[voice][:NUM_RECORDINGS]).num_recordings
         console.print(f"enrol {name}: {kept} recordings of voice {voice}")
@@ -163,10 +163,13 @@ def next_commands(folder: Path) -> list[list[str]]:
     ]
 
 
-def _compare(console: Console, recognizer: Recognizer, what: str, a: Path, b: Path) -> None:
+def _compare(console: Console, recognizer: Recognizer, what: str, a: Path, b: Path, right: bool) -> None:
     result = recognizer.compare(a, b)
     verdict, sign = ("the same speaker", ">=") if result.accepted else ("different speakers", "<")
-    console.print(f"compare {what}: {verdict} (score {result.score:.3f} {sign} threshold {result.threshold:.3f})")
+    remark = "" if result.accepted == right else " - a mistake"
+    console.print(
+        f"compare {what}: {verdict} (score {result.score:.3f} {sign} threshold {result.threshold:.3f}){remark}"
+    )
 
 
 def _identify(console: Console, recognizer: Recognizer, what: str, recording: Path, right: str | None) -> None:

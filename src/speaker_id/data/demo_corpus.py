@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile
@@ -23,12 +22,10 @@ import soxr
 from numpy.typing import NDArray
 from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 
+from speaker_id.contracts import FloatArray
 from speaker_id.data.demo_voices import SENTENCE_PARTS, Voice, draw_sentences, draw_voices
 from speaker_id.data.espeak import Espeak, Prosody, require_espeak
 from speaker_id.errors import DataError
-
-if TYPE_CHECKING:  # contracts imports torch: seconds that every process of a build would pay
-    from speaker_id.contracts import FloatArray
 
 SAMPLE_RATE = 16000
 _RECIPE = 1  # raise it when a voice no longer sounds the same

@@ -9,14 +9,12 @@ from __future__ import annotations
 import ctypes
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
+from speaker_id.contracts import FloatArray
 from speaker_id.errors import DataError
-
-if TYPE_CHECKING:  # contracts imports torch: seconds that every process of a corpus build would pay
-    from speaker_id.contracts import FloatArray
 
 _SYNCHRONOUS, _DONT_EXIT = 2, 0x8000  # espeak_Initialize: output mode, and no exit() of our process on an error
 _BY_CHARACTER, _UTF8 = 1, 1  # espeak_Synth: how a position is counted, and the encoding
@@ -59,7 +57,7 @@ class Espeak:
         if self.sample_rate <= 0:
             raise DataError(_unreadable(data_path))
         self._library.espeak_SetSynthCallback(self._callback)
-        self._library.espeak_ng_SetRandSeed(seed + 1)  # 0 would mean the time of day
+        self._library.espeak_ng_SetRandSeed(seed)  # without it the time of day is the seed
         Espeak._in_use = True
 
     def speak(self, text: str, voice: str, prosody: Prosody = _PLAIN) -> FloatArray:

@@ -48,6 +48,11 @@ class Fbank(nn.Module):
         self.out_dim = n_mels
         self.frame = int(sample_rate * frame_length_ms / 1000)
         self.hop = int(sample_rate * frame_shift_ms / 1000)
+        if self.frame < 2 or self.hop < 1 or n_mels < 1:
+            raise ConfigError(
+                f"feature.frame_length_ms={frame_length_ms}, frame_shift_ms={frame_shift_ms} and n_mels={n_mels} must "
+                f"be positive; a frame holds 2 samples or more, a shift 1, at feature.sample_rate={sample_rate}"
+            )
         self.n_fft = 1 << (self.frame - 1).bit_length()
         self.preemphasis = preemphasis
         self.normalise = check_kind(normalise)

@@ -92,6 +92,8 @@ def mel_options(
             f"feature.f_min={f_min} and feature.f_max={top} must satisfy 0 <= f_min < f_max <= {nyquist:g} Hz, "
             f"half of feature.sample_rate={sample_rate}"
         )
+    if hop_length < 1 or n_mels < 1:
+        raise ConfigError(f"feature.hop_length={hop_length} and feature.n_mels={n_mels} must be positive")
     if not 0 < win_length <= n_fft:
         raise ConfigError(f"feature.win_length={win_length} must lie in 1 .. feature.n_fft={n_fft}")
     if window not in WINDOWS:

@@ -8,17 +8,15 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 
+from speaker_id.contracts import FloatArray, Match
 from speaker_id.errors import GalleryError
 from speaker_id.inference.centroids import CentroidIndex, centroids
 from speaker_id.inference.gallery_file import gallery_errors, open_file
 from speaker_id.inference.names import encode_name
-
-if TYPE_CHECKING:  # contracts needs torch, which takes seconds to import: listing users must not pay for it
-    from speaker_id.contracts import FloatArray, Match
 
 
 class SqliteGallery:
@@ -91,8 +89,6 @@ class SqliteGallery:
 
     def search(self, embedding: FloatArray, *, limit: int = 5) -> list[Match]:
         """The users most like an embedding (E,): raw cosine with each user's centroid, best first, ties by name."""
-        from speaker_id.contracts import Match
-
         if limit < 1:
             raise GalleryError(f"limit is {limit}: ask for at least one user")
         query = _unit_rows(np.asarray(embedding)[None], self.dim)[0]

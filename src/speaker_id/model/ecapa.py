@@ -34,6 +34,10 @@ class Ecapa(nn.Module):
             raise ConfigError(
                 "model.backbone.kernel_sizes and dilations need one entry for each layer, the first included"
             )
+        if len(kernel_sizes) < 2 or any(kernel % 2 == 0 for kernel in kernel_sizes):
+            raise ConfigError(
+                f"model.backbone.kernel_sizes={list(kernel_sizes)} must be odd, and hold one block after the first"
+            )
         self.out_dim = out_channels
         self.layer1 = ConvReluNorm(in_dim, channels, kernel_size=kernel_sizes[0], dilation=dilations[0])
         self.blocks = nn.ModuleList(

@@ -1,0 +1,22 @@
+"""What all tests share: one thread, and real speech where there is some."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported; also for the commands that tests start
+
+from pathlib import Path
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+SPEECH = Path(os.environ.get("SPEAKER_ID_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def speech() -> Path:
+    """The folder of real speech, <corpus>/…/<speaker>/<utterance>.flac; without one the test is skipped."""
+    if not any(SPEECH.glob("*/**/*.flac")):
+        pytest.skip(f"no real speech: set SPEAKER_ID_DATA to a folder of <corpus>/<speaker>/*.flac ({SPEECH} has none)")
+    return SPEECH
