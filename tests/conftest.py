@@ -8,10 +8,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 torch.set_num_threads(1)
+settings.register_profile("shared machine", deadline=None)  # a busy machine is no failure
+settings.load_profile("shared machine")
 
 SPEECH = Path(os.environ.get("SPEAKER_ID_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Random weights are the same in every run: a failure can be repeated."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")

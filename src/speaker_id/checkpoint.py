@@ -1,7 +1,9 @@
 """A file or folder to a usable model: training checkpoints and portable bundles, read without running any code."""
 
 import hashlib
+import importlib
 import os
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError  # what torch.load raises when it refuses; nothing is unpickled here
@@ -15,11 +17,15 @@ from torch import Tensor, nn
 
 from speaker_id import build
 from speaker_id.contracts import OperatingPoint, as_path
-from speaker_id.errors import CheckpointError
+from speaker_id.errors import CheckpointError, ConfigError
 
 FORMAT = 1  # of the description below; raised when an older reader could not understand it
 KEY = "speaker_id"  # where a training checkpoint keeps the description
 PREFIX = "embedding_model."
+BUILDABLE = ("speaker_id.feature.", "speaker_id.model.", "speaker_id.pooling.")  # packages a description may name
+# What torch.load raises for damaged bytes, found by damaging them at random.
+_UNREADABLE = (RuntimeError, EOFError, OSError, LookupError, ValueError, TypeError, AttributeError,
+               AssertionError, OverflowError, struct.error)  # fmt: skip
 
 
 class LoadedModel(NamedTuple):
@@ -69,16 +75,25 @@ def resolve(path: str | os.PathLike[str]) -> Path:
 
 
 def save_bundle(loaded: LoadedModel, folder: str | os.PathLike[str]) -> Path:
-    """Write the portable form, `model.safetensors` + `config.yaml`, whole or not at all; returns the folder."""
+    """Write the portable form, `model.safetensors` + `config.yaml`, and return the folder.
+
+    Raises CheckpointError when the disk refuses; a bundle that was there before is then still whole.
+    """
     target = as_path(folder)
-    target.mkdir(parents=True, exist_ok=True)
-    description = describe(loaded.config, loaded.speakers, loaded.operating_point)
     weights = {name: tensor.contiguous() for name, tensor in loaded.embedding_model.state_dict().items()}
-    partial = target / "model.safetensors.partial"
-    save_file(weights, partial)
-    (target / "config.yaml.partial").write_text(yaml.safe_dump(description, sort_keys=False), encoding="utf-8")
-    (target / "config.yaml.partial").replace(target / "config.yaml")
-    partial.replace(target / "model.safetensors")
+    description = describe(loaded.config, loaded.speakers, loaded.operating_point)
+    text = yaml.safe_dump(description, sort_keys=False, allow_unicode=True)
+    partials = {name: target / f"{name}.partial" for name in ("model.safetensors", "config.yaml")}
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        save_file(weights, partials["model.safetensors"])
+        partials["config.yaml"].write_text(text, encoding="utf-8")
+        for name, partial in partials.items():
+            partial.replace(target / name)
+    except (OSError, SafetensorError) as error:
+        for partial in partials.values() if target.is_dir() else ():
+            partial.unlink(missing_ok=True)
+        raise CheckpointError(f"cannot write the bundle {target}: {error}; nothing there was changed") from error
     return target
 
 
@@ -111,9 +126,13 @@ def _weights_of(found: Path) -> dict[str, Tensor]:
 
 
 def _assemble(description: dict[str, Any], weights: dict[str, Tensor], source: Path) -> LoadedModel:
-    _refuse_foreign_targets(description, source)
-    feature = build.feature(description["feature"])
-    model = build.embedding_model(description["model"], description["pooling"], int(feature.out_dim))  # type: ignore[arg-type]
+    groups = {group: description[group] for group in ("feature", "model", "pooling")}
+    _refuse_foreign(groups, source)
+    try:
+        feature = build.feature(groups["feature"])
+        model = build.embedding_model(groups["model"], groups["pooling"], int(feature.out_dim))  # type: ignore[arg-type]
+    except ConfigError as error:
+        raise CheckpointError(f"{source}: its model cannot be built: {error}") from error
     try:
         model.load_state_dict(weights, strict=True)
     except RuntimeError as error:
@@ -123,7 +142,7 @@ def _assemble(description: dict[str, Any], weights: dict[str, Tensor], source: P
         feature,
         model.eval(),
         None if point is None else OperatingPoint(**point),
-        {group: description[group] for group in ("feature", "model", "pooling")},
+        groups,
         list(description["speakers"]),
         _fingerprint(description, weights),
     )
@@ -140,33 +159,52 @@ def _fingerprint(description: dict[str, Any], weights: dict[str, Tensor]) -> str
     return digest.hexdigest()
 
 
-def _refuse_foreign_targets(node: Any, source: Path) -> None:
-    """A description may only name classes of ours: whatever else it names would run with the reader's rights."""
+def _refuse_foreign(node: Any, source: Path) -> None:
+    """A description may only name modules of ours: whatever else it names would run with the reader's rights."""
+    if isinstance(node, str) and "${" in node:
+        raise CheckpointError(f"{source}: {node[:80]!r} would be computed on loading; it was not written by speaker_id")
     if isinstance(node, Mapping):
-        target = node.get("_target_", "speaker_id.")
-        if not str(target).startswith("speaker_id."):
-            raise CheckpointError(f"{source}: names {target!r} to be built; only speaker_id's own classes are")
-        if any(str(key) in ("_partial_", "_recursive_", "_convert_", "_args_") for key in node):
+        if any(str(key).startswith("_") and key != "_target_" for key in node):
             raise CheckpointError(f"{source}: has a key that steers construction; it was not written by speaker_id")
+        if "_target_" in node and not _is_own_module(node["_target_"]):
+            raise CheckpointError(
+                f"{source}: names {node['_target_']!r} to be built; only speaker_id's own features and models are"
+            )
     if isinstance(node, Mapping | list):
         for child in node.values() if isinstance(node, Mapping) else node:
-            _refuse_foreign_targets(child, source)
+            _refuse_foreign(child, source)
+
+
+def _is_own_module(target: Any) -> bool:
+    """Whether `target` is the full name of a torch module that one of our packages defines."""
+    if not isinstance(target, str) or not target.startswith(BUILDABLE):
+        return False
+    home, _, name = target.rpartition(".")
+    try:
+        found = vars(importlib.import_module(home)).get(name)
+    except ImportError:
+        return False
+    return isinstance(found, type) and issubclass(found, nn.Module) and found.__module__ == home
 
 
 def _read_training_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, UnpicklingError, KeyError, ValueError) as error:
+    except UnpicklingError as error:  # torch's own message advises to run the file's code
         raise CheckpointError(
-            f"{path}: not a readable checkpoint ({str(error).splitlines()[0][:200]}); it may be cut off, "
-            "or not be a checkpoint at all"
+            f"{path}: not a readable checkpoint (it holds more than weights and plain values); it may be damaged, or "
+            "not be a checkpoint of speaker_id"
         ) from error
-    description = content.get(KEY) if isinstance(content, dict) else None
-    if not isinstance(description, dict) or "state_dict" not in content:
+    except _UNREADABLE as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+        raise CheckpointError(
+            f"{path}: not a readable checkpoint ({reason}); it may be cut off, or not be a checkpoint at all"
+        ) from error
+    if not isinstance(content, dict) or KEY not in content or not isinstance(content.get("state_dict"), dict):
         raise CheckpointError(f"{path}: a checkpoint of another program; train with speaker_id or convert it first")
-    weights = content["state_dict"]
+    weights = {str(name): tensor for name, tensor in content["state_dict"].items() if isinstance(tensor, Tensor)}
     own = {name.removeprefix(PREFIX): tensor for name, tensor in weights.items() if name.startswith(PREFIX)}
-    return _checked(description, path), own
+    return _checked(content[KEY], path), own
 
 
 def _read_bundle(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -177,17 +215,34 @@ def _read_bundle(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise CheckpointError(f"{folder}: a bundle needs config.yaml and model.safetensors: {error}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{folder}/config.yaml: not readable YAML: {error}") from error
-    except SafetensorError as error:
-        raise CheckpointError(f"{folder}/model.safetensors: not readable: {error}") from error
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{folder}: not readable: {error}; write the bundle again") from error
     return _checked(description, folder), weights
 
 
 def _checked(description: Any, source: Path) -> dict[str, Any]:
-    needed = {"format", "feature", "model", "pooling", "speakers", "operating_point"}
-    if not isinstance(description, dict) or not needed <= set(description):
-        raise CheckpointError(f"{source}: its description lacks {sorted(needed - set(description or ()))}")
-    if description["format"] != FORMAT:
-        raise CheckpointError(
-            f"{source}: format {description['format']}, this version reads {FORMAT}; update speaker_id"
-        )
-    return description
+    """The description, as `describe` would have written it; raises CheckpointError for any other shape."""
+    found = description if isinstance(description, dict) else {}
+    if missing := sorted({"format", "feature", "model", "pooling", "speakers", "operating_point"} - set(found)):
+        raise CheckpointError(f"{source}: its description lacks {', '.join(missing)}; it was not written by speaker_id")
+    if found["format"] != FORMAT:
+        raise CheckpointError(f"{source}: format {found['format']}, this version reads {FORMAT}; update speaker_id")
+    parts = {group: found[group] for group in ("feature", "pooling", "model")}
+    if isinstance(found["model"], dict):
+        parts |= {f"model.{part}": found["model"].get(part) for part in ("backbone", "projection")}
+    for name, part in parts.items():
+        if not isinstance(part, dict) or ("_target_" not in part and name != "model"):
+            raise CheckpointError(f"{source}: its {name} names no class to build; it was not written by speaker_id")
+    if not isinstance(found["speakers"], list):
+        raise CheckpointError(f"{source}: its speakers are no list; it was not written by speaker_id")
+    if found["operating_point"] is not None and not _is_operating_point(found["operating_point"]):
+        raise CheckpointError(f"{source}: its operating point is no threshold with a source; choose one again")
+    return found
+
+
+def _is_operating_point(point: Any) -> bool:
+    return (
+        isinstance(point, dict)
+        and set(point) == set(OperatingPoint._fields)
+        and type(point["threshold"]) in (int, float)  # a bool is an int too
+    )

@@ -26,7 +26,7 @@ Exit codes:
 
 \b
 Example:
-  export SPEAKER_ID_MODEL=outputs/my-run
+  export SPEAKER_ID_MODEL=runs/my-run
   speaker-id enrol Ada ada-1.wav ada-2.wav
   speaker-id identify somebody.wav
 """
@@ -88,7 +88,7 @@ def compare(
 ) -> None:
     """Are two recordings of the same speaker?
 
-    Example: speaker-id compare monday.wav tuesday.wav --model outputs/my-run
+    Example: speaker-id compare monday.wav tuesday.wav --model runs/my-run
     """
     from speaker_id.inference.recognizer import Recognizer
 
@@ -113,7 +113,7 @@ def enrol(
 
     All of them are kept, or none if one cannot be used.
 
-    Example: speaker-id enrol Ada ada-1.wav ada-2.wav --model outputs/my-run
+    Example: speaker-id enrol Ada ada-1.wav ada-2.wav --model runs/my-run
     """
     from speaker_id.inference.recognizer import Recognizer
 
@@ -136,7 +136,7 @@ def identify(
 ) -> None:
     """Which enrolled user is speaking, if any?
 
-    Example: speaker-id identify somebody.wav --model outputs/my-run
+    Example: speaker-id identify somebody.wav --model runs/my-run
     """
     from speaker_id.inference.recognizer import Recognizer
 

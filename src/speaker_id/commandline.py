@@ -2,15 +2,15 @@
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override
+from hydra.core.override_parser.types import Glob, Override, QuotedString
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 
 from speaker_id import build
 from speaker_id.errors import ConfigError, SpeakerIdError
@@ -27,7 +27,7 @@ def run_command(run: Callable[[], Any], *, config_name: str) -> None:
     # A user's own --config-dir may hold groups and keys that only Hydra can see.
     if not arguments.config_dir and not arguments.config_path and not arguments.help:
         try:
-            check_overrides(config_name, arguments.overrides)
+            check_overrides(config_name, arguments.overrides, complete=not arguments.cfg and not arguments.info)
         except ConfigError as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)
@@ -35,21 +35,36 @@ def run_command(run: Callable[[], Any], *, config_name: str) -> None:
 
 
 def reported(task: Callable[P, R]) -> Callable[P, R]:
-    """Our errors leave a task as one log line and exit status 1; anything else is a bug and keeps its traceback."""
+    """Our errors leave a task as one log line and exit status 1; anything else is a bug and keeps its traceback.
+
+    Ctrl-C is one line too, the text of the KeyboardInterrupt if it has any, and exit status 130.
+    """
 
     @wraps(task)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return task(*args, **kwargs)
         except SpeakerIdError as error:
-            logger.error("%s", error)
+            logger.error("%s", _message(error))
             sys.exit(1)
+        except KeyboardInterrupt as stop:
+            logger.error("%s", str(stop) or "interrupted")
+            sys.exit(130)
 
     return wrapper
 
 
-def check_overrides(config_name: str, overrides: list[str]) -> None:
-    """Raise ConfigError for a group, option or key that does not exist, naming the nearest that do."""
+def _message(error: SpeakerIdError) -> str:
+    """The error's own text: one that comes out of a data worker has the worker's traceback in front."""
+    kind = type(error)
+    return str(error).rpartition(f"{kind.__module__}.{kind.__qualname__}: ")[2].strip()
+
+
+def check_overrides(config_name: str, overrides: list[str], *, complete: bool = False) -> None:
+    """Raise ConfigError for a group, option or key that does not exist, naming the nearest that do.
+
+    With `complete`, a key that must be given and is not raises too.
+    """
     try:
         parsed = [o for o in OverridesParser.create().parse_overrides(overrides) if not o.is_hydra_override()]
     except HydraException as error:
@@ -61,7 +76,9 @@ def check_overrides(config_name: str, overrides: list[str]) -> None:
     config = build.compose(config_name, [_first(override) for override in groups])
     for override in values:
         if not override.is_add() and not override.is_force_add():
-            _check_key(config, str(override.key_or_group))
+            _check_number(_check_key(config, str(override.key_or_group)), override)
+    if complete:
+        _check_given(config, {str(override.key_or_group) for override in values})
 
 
 def is_group(key: str) -> bool:
@@ -103,13 +120,13 @@ def _first(override: Override) -> str:
     return str(override.input_line)
 
 
-def _check_key(config: DictConfig, key: str) -> None:
-    """Walk down the dots; the first step that is not there is the mistake."""
+def _check_key(config: DictConfig, key: str) -> Any:
+    """Walk down the dots; the first step that is not there is the mistake. Returns the value that stands there."""
     node: Any = config
     walked: list[str] = []
     for part in key.split("."):
         if not isinstance(node, DictConfig):
-            return  # into a list, a null or an interpolation: Hydra checks these
+            return None  # into a list, a null or an interpolation: Hydra checks these
         known = [str(name) for name in node]
         if part not in known:
             where = ".".join([*walked, part])
@@ -117,3 +134,34 @@ def _check_key(config: DictConfig, key: str) -> None:
         raw = OmegaConf.is_missing(node, part) or OmegaConf.is_interpolation(node, part)
         node = None if raw else node[part]
         walked.append(part)
+    return node
+
+
+def _check_number(usual: Any, override: Override) -> None:
+    """Where a number stands, a word is a mistake; `auto` is a number of Lightning's own."""
+    value = override.value()
+    text = value.text if isinstance(value, QuotedString) else value
+    if isinstance(usual, bool) or not isinstance(usual, int | float) or not isinstance(text, str):
+        return
+    if text == "auto" or "${" in text:
+        return
+    try:
+        float(text)
+    except ValueError:
+        raise ConfigError(f"{override.input_line}: needs a number, it is {usual} unless given") from None
+
+
+def _check_given(config: DictConfig, given: set[str]) -> None:
+    for key in _missing(OmegaConf.to_container(config, resolve=False)):
+        parents = {key.rsplit(".", cut)[0] for cut in range(key.count(".") + 1)}
+        if not given & parents:
+            raise ConfigError(f"{key} is missing; give {key}=VALUE")
+
+
+def _missing(node: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
+    """The keys whose value is still ???."""
+    if isinstance(node, dict):
+        for name, child in node.items():
+            yield from _missing(child, (*path, str(name)))
+    elif node == MISSING:
+        yield ".".join(path)

@@ -5,6 +5,7 @@ import logging
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,29 @@ import pytorch_lightning as pl
 import rich
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import ModelCheckpoint
 from rich.table import Table
 
 from speaker_id import build, checkpoint
 from speaker_id.commandline import reported, run_command
+from speaker_id.errors import CheckpointError, TrainingError
 from speaker_id.training.allocator import keep_memory
 from speaker_id.training.datamodule import SpeakerDataModule
 from speaker_id.training.module import SpeakerModule
 from speaker_id.training.saving import AtomicCheckpointIO
 
 logger = logging.getLogger(__name__)
+
+# Lightning's remarks on what is meant as it is; every other warning is shown.
+KNOWN_REMARKS = (
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # its own use of torch
+    r"The number of training batches \(\d+\) is smaller than the logging interval",  # our log lines do not need it
+    r"The '\w+_dataloader' does not have many workers",  # data.num_workers is the user's choice
+    r"It is recommended to use `self\.log\('val/\w+', \.\.\., sync_dist=True\)`",  # every rank has the same value
+    r"The dirpath has changed from",  # a resumed run has a folder of its own
+    r"Checkpoint directory .* exists and is not empty",  # a run resumed in place
+)
 
 
 def train(config: DictConfig) -> float:
@@ -34,8 +47,14 @@ def train(config: DictConfig) -> float:
         return train_in_own_process()
     datamodule = make_datamodule(config)
     module = make_module(config, datamodule)
+    ckpt_path = None if config.ckpt_path is None else checked_checkpoint(config.ckpt_path, module)
     log_start(trainer, datamodule, module)
-    trainer.fit(module, datamodule, ckpt_path=config.ckpt_path, weights_only=True)
+    if trainer.is_global_zero:
+        OmegaConf.save(config, Path(HydraConfig.get().runtime.output_dir) / "config.yaml", resolve=True)
+    try:
+        trainer.fit(module, datamodule, ckpt_path=ckpt_path, weights_only=True)
+    except SystemExit:  # what Lightning makes of Ctrl-C
+        raise KeyboardInterrupt(how_to_go_on(trainer, ckpt_path)) from None
     return finish(trainer)
 
 
@@ -79,6 +98,27 @@ def make_module(config: DictConfig, datamodule: SpeakerDataModule) -> SpeakerMod
     )
 
 
+def checked_checkpoint(path: str, module: SpeakerModule) -> Path:
+    """The checkpoint to resume from, a file or a run folder's last; raises CheckpointError unless it is of this run."""
+    last = Path(path) / "checkpoints" / "last.ckpt"
+    file = last if last.is_file() else Path(path)
+    if file.is_dir():
+        raise CheckpointError(f"ckpt_path={path}: no checkpoints/last.ckpt in it; give a run folder or a .ckpt file")
+    saved = checkpoint.load(file)
+    for group, own in module.config.items():
+        if saved.config[group] != own:
+            raise CheckpointError(
+                f"ckpt_path={path}: trained with another {group} ({saved.config[group]}); resume with the same, "
+                "or start a new run from its weights with pretrained="
+            )
+    if saved.speakers != module.speakers:
+        raise CheckpointError(
+            f"ckpt_path={path}: trained on other speakers ({len(saved.speakers)}, here {len(module.speakers)}); resume "
+            "with the same data.train_list, or start a new run from its weights with pretrained="
+        )
+    return file
+
+
 def report_unloaded(reasons: dict[str, str]) -> None:
     """The table a partial load owes: every weight that was not taken, and why."""
     if not reasons:
@@ -102,6 +142,13 @@ def log_start(trainer: pl.Trainer, datamodule: SpeakerDataModule, module: Speake
         len(datamodule.train_set), len(datamodule.speakers), datamodule.num_speakers,
         len(datamodule.val_set), len(set(datamodule.val_set.labels)),
     )  # fmt: skip
+
+
+def how_to_go_on(trainer: pl.Trainer, resumed_from: Path | None) -> str:
+    written = [c.last_model_path for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint)]
+    last = next(filter(None, written), resumed_from)
+    hint = "no checkpoint was written yet" if last is None else f"go on with ckpt_path={last}"
+    return f"interrupted in epoch {trainer.current_epoch + 1}; {hint}"
 
 
 def finish(trainer: pl.Trainer) -> float:
@@ -132,7 +179,11 @@ def train_in_own_process() -> float:
     run = HydraConfig.get()
     folder = run.runtime.output_dir
     command = [sys.executable, "-m", "speaker_id.train", *run.overrides.task, f'hydra.run.dir="{folder}"']
-    subprocess.run(command, check=True, cwd=run.runtime.cwd)
+    status = subprocess.run(command, check=False, cwd=run.runtime.cwd).returncode
+    if status != 0:
+        raise TrainingError(
+            f"the job {' '.join(run.overrides.task)} ended with exit status {status}; its log: {folder}"
+        )
     content: dict[str, Any] = json.loads((Path(folder) / "metrics.json").read_text(encoding="utf-8"))
     return float(content["best_val_eer"])
 
@@ -144,7 +195,10 @@ def run(config: DictConfig) -> float:
 
 
 def main() -> None:
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its hints and device tables
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # hints and device tables
+    for remark in KNOWN_REMARKS:
+        warnings.filterwarnings("ignore", message=remark)
     keep_memory()
     run_command(run, config_name="train")
 

@@ -1,9 +1,11 @@
 """The log mel filter bank against Kaldi's definition: torchaudio's port, a slow reference, and stored numbers."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -43,6 +45,14 @@ def test_it_equals_kaldi_on_16_bit_scale(rate: int, n_mels: int, window: str) ->
     theirs = kaldi.fbank(
         32768 * noise(rate), dither=0, num_mel_bins=n_mels, window_type=KALDI_WINDOWS[window], sample_frequency=rate
     )
+    torch.testing.assert_close(ours, theirs.T, atol=5e-4, rtol=0)
+
+
+def test_it_equals_kaldi_on_real_speech(speech: Path) -> None:
+    samples, rate = soundfile.read(next(speech.glob("*/**/*.flac")), dtype="float32", always_2d=True)
+    recording = torch.from_numpy(samples.T[:1].copy())
+    ours = Fbank(sample_rate=rate, normalise="none")(recording)[0]
+    theirs = kaldi.fbank(32768 * recording, dither=0, num_mel_bins=80, window_type="hamming", sample_frequency=rate)
     torch.testing.assert_close(ours, theirs.T, atol=5e-4, rtol=0)
 
 

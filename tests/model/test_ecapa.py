@@ -61,13 +61,14 @@ def test_later_res2_slices_are_fed_by_the_result_before() -> None:
 
 
 def test_excitation_scales_each_channel_by_a_sigmoid_of_the_means() -> None:
-    layer = SqueezeExcitation(2, bottleneck=1)
+    layer = SqueezeExcitation(2, bottleneck=2)
     with torch.no_grad():
-        layer.squeeze.weight.copy_(torch.tensor([[1.0, -1.0]]))
-        layer.squeeze.bias.fill_(0.5)
-        layer.excite.weight.copy_(torch.tensor([[1.0], [-2.0]]))
+        layer.squeeze.weight.copy_(torch.tensor([[1.0, -1.0], [-1.0, 1.0]]))
+        layer.squeeze.bias.copy_(torch.tensor([0.5, 0.5]))
+        layer.excite.weight.copy_(torch.tensor([[1.0, 9.0], [-2.0, 9.0]]))
         layer.excite.bias.copy_(torch.tensor([0.0, 1.0]))
-    inputs = torch.tensor([[[1.0, 3.0], [0.0, 2.0]]])  # means 2 and 1, squeezed 2 - 1 + 0.5 = 1.5
+    # means 2 and 1, squeezed 2 - 1 + 0.5 = 1.5 and, by the ReLU, 1 - 2 + 0.5 -> 0
+    inputs = torch.tensor([[[1.0, 3.0], [0.0, 2.0]]])
     gates = torch.tensor([1.5, -2.0]).sigmoid()  # 1.5, and 1 - 2 * 1.5
     torch.testing.assert_close(layer(inputs), inputs * gates.view(1, 2, 1))
 

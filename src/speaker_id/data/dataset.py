@@ -12,7 +12,7 @@ from speaker_id.contracts import FloatArray, WaveformAugmentation, WaveformBatch
 from speaker_id.data.lengths import trim_length
 from speaker_id.data.lists import DataList
 from speaker_id.data.sampler import Draw
-from speaker_id.errors import AudioError, DataError, TooShort
+from speaker_id.errors import AudioError, ConfigError, DataError, TooShort
 
 Item = tuple[FloatArray, int, int]  # waveform (S,), label, row
 
@@ -21,6 +21,8 @@ class TrainingDataset(Dataset[Item]):
     """Random crops of one length, augmented: Draw -> waveform (S,), label, row.
 
     With speeds, every speed of a speaker is a speaker of its own: label = speaker + num_speakers * speed.
+    Raises ConfigError for speeds that are not different factors, and DataError naming list and row for a recording
+    that cannot be read.
     """
 
     def __init__(
@@ -32,6 +34,10 @@ class TrainingDataset(Dataset[Item]):
         speeds: Sequence[float],
         augmentation: WaveformAugmentation,
     ) -> None:
+        if not speeds or len(set(speeds)) < len(speeds) or not all(0.5 <= speed <= 2.0 for speed in speeds):
+            raise ConfigError(f"data.speeds must be different factors between 0.5 and 2.0, not {list(speeds)}")
+        if not crop_seconds * sample_rate >= 1:
+            raise ConfigError(f"data.crop_seconds={crop_seconds} holds no sample; take some seconds")
         self.data = data
         self.sample_rate = sample_rate
         self.crop = round(crop_seconds * sample_rate)
@@ -74,6 +80,10 @@ class EvaluationDataset(Dataset[Item]):
     """
 
     def __init__(self, data: DataList, *, sample_rate: int, min_seconds: float, max_seconds: float) -> None:
+        if not 0.1 <= min_seconds <= max_seconds:
+            raise ConfigError(
+                f"data.min_seconds={min_seconds} and data.max_seconds={max_seconds} must rise, and be 0.1 or more"
+            )
         self.data = data
         self.sample_rate = sample_rate
         self.min_seconds = min_seconds

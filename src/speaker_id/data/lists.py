@@ -70,13 +70,15 @@ def _lines(source: Path) -> list[str]:
         raise DataError(f"{source}: is a folder; give the data list (a text file, '<path>\\t<label>' a line)") from None
     except UnicodeDecodeError as error:
         raise DataError(f"{source}: not UTF-8 text ({error}); save the list as UTF-8") from None
+    except OSError as error:
+        raise DataError(f"{source}: cannot read the data list: {error.strerror or error}") from error
 
 
 def _parse(line: str, base: Path, where: str) -> Utterance:
     name, label = (part.strip() for part in line.partition("\t")[::2])
     if "\t" not in line:
         raise DataError(f"{where}: no tab in {line.strip()[:80]!r}; write '<path>\\t<label>'")
-    if not name or not label or "\t" in label:
+    if not name or not label or line.count("\t") > 1:
         raise DataError(f"{where}: needs exactly a path, a tab and a label, got {line.strip()[:80]!r}")
     path = base / name
     if not path.is_file() and "\\" in name:

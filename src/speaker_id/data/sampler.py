@@ -24,7 +24,7 @@ class TrainingSampler(Sampler[Draw]):
 
     `utterance` draws every utterance at every speed once; `speaker` draws `crops_per_speaker` crops of every speaker
     at every speed, whatever their number of utterances. An epoch is whole batches on every rank: the last one is
-    filled up with the first draws of the epoch.
+    filled up with the first draws of the epoch. Raises ConfigError for an unknown sampling or a size below 1.
     """
 
     def __init__(
@@ -41,6 +41,9 @@ class TrainingSampler(Sampler[Draw]):
     ) -> None:
         if sampling not in SAMPLINGS:
             raise ConfigError(f"data.sampling={sampling!r} does not exist; choose one of {', '.join(SAMPLINGS)}")
+        for name, number in (("crops_per_speaker", crops_per_speaker), ("batch_size", batch_size)):
+            if number < 1:
+                raise ConfigError(f"data.{name} must be 1 or more, not {number}")
         order = np.argsort(np.asarray(labels), kind="stable")
         self.rows_of_speaker = np.split(order, np.flatnonzero(np.diff(np.asarray(labels)[order])) + 1)
         self.num_rows = len(labels)

@@ -1,5 +1,6 @@
 """The training step: an embedding model and the loss that shapes its space."""
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -16,7 +17,7 @@ from speaker_id.errors import TrainingError
 
 
 class SpeakerModule(pl.LightningModule):
-    """Embedding model and loss; `description` is what its checkpoints say about how to rebuild the model."""
+    """Embedding model and loss; its checkpoints carry `config` (feature, model, pooling) and `speakers` with them."""
 
     def __init__(
         self,
@@ -57,7 +58,8 @@ class SpeakerModule(pl.LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = self.optimizer(self.parameters())
         steps = int(self.trainer.estimated_stepping_batches)
-        steps_per_epoch = max(1, steps // max(1, self.trainer.max_epochs or 1))
+        # Not steps / max_epochs: max_steps may end the run earlier.
+        steps_per_epoch = math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
         scheduler = self.scheduler(optimizer, total_steps=steps, steps_per_epoch=steps_per_epoch)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 

@@ -1,6 +1,7 @@
 """Checkpoints that are whole or not there."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 os.fsync(file.fileno())
             partial.replace(target)
         except (OSError, RuntimeError) as error:  # torch reports a failed write of its zip as RuntimeError
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):  # there may be nothing to remove
+                partial.unlink()
             raise TrainingError(
                 f"cannot write the checkpoint {target}: {error}. Earlier checkpoints are whole: free some space and "
                 f"go on with ckpt_path={target.parent / 'last.ckpt'}"

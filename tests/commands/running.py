@@ -1,0 +1,140 @@
+"""Runs the commands: in this process where that tells the same, as a process of their own where it does not."""
+
+import io
+import json
+import logging
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any, NamedTuple
+from unittest import mock
+
+import numpy as np
+import rich
+import torch
+from torch import Tensor
+
+from inference.tiny_model import RATE
+from model.tiny import TINY
+from speaker_id.contracts import FloatArray
+
+QUICK = [
+    "trainer=cpu",
+    "trainer.max_epochs=1",
+    "data.batch_size=8",
+    "data.crop_seconds=0.5",
+    "data.num_workers=0",
+    "scheduler.warmup_epochs=0",
+]
+
+
+class Finished(NamedTuple):
+    """A command that ended; `out` is all that it said in this process, or stdout of its own."""
+
+    status: int
+    out: str
+    err: str = ""
+
+
+class Corpus(NamedTuple):
+    """A folder of recordings and the lists of them."""
+
+    folder: Path
+    train: Path
+    val: Path
+
+    @property
+    def lists(self) -> list[str]:
+        return [f"data.train_list={self.train}", f"data.val_list={self.val}"]
+
+
+def sway(pitch: float, seconds: float, rng: np.random.Generator) -> FloatArray:
+    """A voice (S,): its pitch wanders, never twice the same way, and a little noise is under it."""
+    time = np.arange(round(seconds * RATE)) / RATE
+    phase = 2 * np.pi * pitch * (time + 0.01 * np.sin(2 * np.pi * 3 * time + rng.uniform(0, 6)))
+    level = 0.6 + 0.4 * np.sin(2 * np.pi * 4 * time + rng.uniform(0, 6))
+    tone = sum(np.sin(k * phase + rng.uniform(0, 6)) / k for k in range(1, 12)) * level
+    return (0.15 * tone + 0.005 * rng.standard_normal(len(time))).astype(np.float32)
+
+
+def tiny(model: str = "ecapa") -> list[str]:
+    return [f"model={model}", *TINY[model], *QUICK]
+
+
+def run_here(module: str, *arguments: str) -> Finished:
+    """`python -m speaker_id.<module> ARGUMENTS`, without the seconds that a new process spends on imports."""
+    from importlib import import_module
+
+    main: Callable[[], None] = import_module(f"speaker_id.{module}").main
+    said, status = io.StringIO(), 0
+    with _as_it_was(), redirect_stdout(said), redirect_stderr(said):
+        sys.argv = [module, *arguments]
+        try:
+            main()
+        except SystemExit as stop:
+            status = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    return Finished(status, said.getvalue())
+
+
+@contextmanager
+def _as_it_was() -> Iterator[None]:
+    """Hydra and Lightning change what belongs to the process: arguments, environment, logging, random numbers."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    levels = {name: logging.getLogger(name).level for name in ("pytorch_lightning", "lightning_fabric")}
+    with (
+        warnings.catch_warnings(),
+        mock.patch.dict(os.environ),
+        mock.patch.object(sys, "argv", sys.argv),
+        mock.patch.object(rich, "_console", None),
+        torch.random.fork_rng(devices=[]),
+    ):
+        state = np.random.get_state()  # noqa: NPY002
+        try:
+            yield
+        finally:
+            np.random.set_state(state)  # noqa: NPY002
+            for handler in set(root.handlers) - set(handlers):
+                handler.close()
+            root.handlers[:] = handlers
+            root.setLevel(level)
+            for name, old in levels.items():
+                logging.getLogger(name).setLevel(old)
+
+
+def start(module: str, *arguments: str, cwd: Path, under: Sequence[str] = ()) -> subprocess.Popen[str]:
+    """The command as its own process, and as its own group, as a shell starts it; `under` goes in front of it."""
+    return subprocess.Popen(
+        [*under, sys.executable, "-m", f"speaker_id.{module}", *arguments],
+        cwd=cwd,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def run_apart(module: str, *arguments: str, cwd: Path, under: Sequence[str] = ()) -> Finished:
+    with start(module, *arguments, cwd=cwd, under=under) as process:
+        out, err = process.communicate(timeout=400)
+    return Finished(process.returncode, out, err)
+
+
+def metrics_of(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    return content
+
+
+def weights_of(path: Path) -> dict[str, Tensor]:
+    weights: dict[str, Tensor] = torch.load(path, weights_only=True)["state_dict"]
+    return weights
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below `folder`, to see that a command left it alone."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

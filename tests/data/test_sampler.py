@@ -1,0 +1,144 @@
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from speaker_id.data.sampler import Draw, TrainingSampler
+from speaker_id.errors import ConfigError
+
+LABELS = [0, 0, 0, 1, 2, 2, 2, 2, 2, 2]
+
+
+def sampler(labels: list[int] | None = None, **changes: Any) -> TrainingSampler:
+    how = {"num_speeds": 1, "sampling": "utterance", "crops_per_speaker": 4, "batch_size": 4, "seed": 7} | changes
+    return TrainingSampler(LABELS if labels is None else labels, **how)
+
+
+def draws(labels: list[int] | None = None, *, epoch: int = 0, **changes: Any) -> list[Draw]:
+    made = sampler(labels, **changes)
+    made.set_epoch(epoch)
+    drawn = list(made)
+    assert len(drawn) == len(made)
+    return drawn
+
+
+setups = st.fixed_dictionaries(
+    {
+        "labels": st.lists(st.integers(0, 5), min_size=1, max_size=25),
+        "num_speeds": st.integers(1, 3),
+        "sampling": st.sampled_from(["utterance", "speaker"]),
+        "crops_per_speaker": st.integers(1, 9),
+        "batch_size": st.integers(1, 12),
+        "seed": st.integers(0, 2**32 - 1),
+        "epoch": st.integers(0, 50),
+    }
+)
+
+
+@given(setups)
+@settings(max_examples=60, deadline=None)
+def test_an_epoch_depends_on_seed_and_epoch_alone(setup: dict[str, Any]) -> None:
+    assert draws(**setup) == draws(**setup)
+
+
+def test_every_epoch_has_another_order_and_other_crops() -> None:
+    epochs = [draws(epoch=epoch) for epoch in range(4)]
+    orders = {tuple(draw.row for draw in epoch) for epoch in epochs}
+    assert len(orders) == 4
+    assert len({draw.seed for epoch in epochs for draw in epoch}) == 4 * 12
+    assert draws(seed=8) != epochs[0]
+
+
+def test_iterating_twice_without_a_new_epoch_repeats_it() -> None:
+    made = sampler()
+    assert list(made) == list(made)
+
+
+@given(setups, st.integers(1, 4))
+@settings(max_examples=60, deadline=None)
+def test_ranks_share_out_the_draws_of_one_process_with_the_same_total_batch(
+    setup: dict[str, Any], num_ranks: int
+) -> None:
+    together = draws(**{**setup, "batch_size": setup["batch_size"] * num_ranks})
+    ranks = [draws(**setup, rank=rank, num_ranks=num_ranks) for rank in range(num_ranks)]
+    assert [draw for group in zip(*ranks, strict=True) for draw in group] == together
+
+
+@given(setups, st.integers(1, 4))
+@settings(max_examples=60, deadline=None)
+def test_an_epoch_is_whole_batches_with_a_seed_for_every_draw(setup: dict[str, Any], num_ranks: int) -> None:
+    drawn = draws(**setup, num_ranks=num_ranks)
+    assert drawn
+    assert len(drawn) % setup["batch_size"] == 0
+    assert len({draw.seed for draw in drawn}) == len(drawn)
+    assert all(0 <= draw.row < len(setup["labels"]) and 0 <= draw.speed < setup["num_speeds"] for draw in drawn)
+    assert {type(value) for draw in drawn for value in draw} == {int}
+
+
+@given(setups)
+@settings(max_examples=60, deadline=None)
+def test_sampling_by_utterance_draws_every_row_at_every_speed_once_and_fills_the_last_batch(
+    setup: dict[str, Any],
+) -> None:
+    drawn = [(draw.row, draw.speed) for draw in draws(**{**setup, "sampling": "utterance"})]
+    whole = len(setup["labels"]) * setup["num_speeds"]
+    everything = {(row, speed) for row in range(len(setup["labels"])) for speed in range(setup["num_speeds"])}
+    assert len(set(drawn[:whole])) == whole
+    assert set(drawn) == everything
+    assert len(drawn) - whole < setup["batch_size"]
+    assert drawn[whole:] == (drawn * len(drawn))[: len(drawn) - whole]
+
+
+@given(setups)
+@settings(max_examples=60, deadline=None)
+def test_sampling_by_speaker_gives_every_speaker_and_speed_the_same_number(setup: dict[str, Any]) -> None:
+    labels, crops = setup["labels"], setup["crops_per_speaker"]
+    drawn = draws(**{**setup, "sampling": "speaker"})[: len(set(labels)) * crops * setup["num_speeds"]]
+    counts = Counter((labels[draw.row], draw.speed) for draw in drawn)
+    assert counts == {(label, speed): crops for label in labels for speed in range(setup["num_speeds"])}
+
+
+def test_a_speaker_uses_all_utterances_before_any_of_them_again() -> None:
+    drawn = draws(sampling="speaker", crops_per_speaker=4, batch_size=12)
+    rows = Counter(draw.row for draw in drawn)
+    assert rows[3] == 4  # the only utterance of speaker 1
+    assert sorted(rows[row] for row in (0, 1, 2)) == [1, 1, 2]
+    assert sorted(rows[row] for row in range(4, 10)) == [0, 0, 1, 1, 1, 1]
+    later = draws(sampling="speaker", crops_per_speaker=4, batch_size=12, epoch=1)
+    assert {draw.row for draw in later} != {draw.row for draw in drawn}  # not the same four of six for ever
+
+
+@pytest.mark.parametrize(
+    ("changes", "length"),
+    [
+        ({}, 12),  # 10 rows to 3 batches of 4
+        ({"num_speeds": 3}, 32),  # 30 to 8 batches
+        ({"num_ranks": 2}, 8),  # 10 to 2 batches of 8, half of them here
+        ({"sampling": "speaker"}, 12),  # 3 speakers, 4 crops
+        ({"batch_size": 64}, 64),
+    ],
+)
+def test_the_length_of_an_epoch(changes: dict[str, Any], length: int) -> None:
+    assert len(sampler(**changes)) == length == len(list(sampler(**changes)))
+
+
+def test_the_draws_of_an_epoch_are_mixed() -> None:
+    drawn = draws(list(np.repeat(range(50), 4)), batch_size=200)
+    rows = [draw.row for draw in drawn]
+    assert rows != sorted(rows)
+    assert len({row // 4 for row in rows[:40]}) > 20
+
+
+def test_an_unknown_sampling_is_refused_with_the_choices() -> None:
+    with pytest.raises(ConfigError, match=r"data.sampling='random' does not exist; choose one of utterance, speaker"):
+        sampler(sampling="random")
+
+
+@pytest.mark.parametrize("name", ["crops_per_speaker", "batch_size"])
+@pytest.mark.parametrize("number", [0, -3])
+def test_sizes_below_one_are_refused(name: str, number: int) -> None:
+    with pytest.raises(ConfigError, match=f"data.{name} must be 1 or more, not {number}"):
+        sampler(sampling="speaker", **{name: number})
