@@ -40,7 +40,9 @@ def runnable(command: str) -> list[str]:
     if words[0] == "make":
         return [*words, "-n", "-C", str(ROOT)]
     if words[:3] == ["python", "-m", "speaker_id.train"]:
-        epochs = "trainer.max_epochs=2" if any(word.startswith("ckpt_path") for word in words) else "trainer.max_epochs=1"
+        epochs = (
+            "trainer.max_epochs=2" if any(word.startswith("ckpt_path") for word in words) else "trainer.max_epochs=1"
+        )
         words = [word for word in words if not word.startswith("trainer.max_epochs")]
         return [sys.executable, *words[1:], *TINY, epochs]
     if words[0] == "python":

@@ -74,11 +74,7 @@ RECORDINGS = {
     "no sample": (samples(value=0.0, number=0), "lasts 0.00 s, at least 0.5 s are needed"),
     "not a number": (samples(value=float("nan")), "NaN or infinite"),
     "text": (text, "is not audio in a known format"),
-    "silence": pytest.param(
-        samples(value=0.0),
-        "silent",
-        marks=pytest.mark.xfail(reason="EvaluationDataset embeds silence; it should raise DataError", strict=True),
-    ),
+    "silence": (samples(value=0.0), "silent"),
 }
 CASES = [
     pytest.param(kind, marks=case.marks) if hasattr(case, "marks") else kind  # type: ignore[attr-defined]

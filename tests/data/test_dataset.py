@@ -71,6 +71,17 @@ def test_the_last_sample_of_a_recording_can_be_drawn(tmp_path: Path) -> None:
     assert firsts == {float(ramp[0]), float(ramp[1])}
 
 
+@pytest.mark.parametrize("speed", [0.9, 1.1, 2.0])
+def test_a_hurried_crop_takes_more_of_the_recording_and_repeats_nothing(tmp_path: Path, speed: float) -> None:
+    ramp = np.linspace(-0.5, 0.5, 4 * RATE, dtype=np.float32)
+    soundfile.write(tmp_path / "ramp.wav", ramp, RATE, subtype="FLOAT")
+    data = DataList("x", (Utterance(str(tmp_path / "ramp.wav"), "a", "ramp.wav"),))
+    waveform, _, _ = training(data, speeds=(speed,))[Draw(0, 0, 3)]
+    inside = waveform[200:-200]  # the ends ring
+    np.testing.assert_allclose(np.diff(inside), speed / (4 * RATE - 1), atol=1e-6)
+    assert waveform[-200] > inside[-201]
+
+
 def test_a_short_recording_is_repeated(data: DataList) -> None:
     whole = audio.load(data.utterances[0].path, RATE)
     waveform, _, _ = training(data)[Draw(0, 0, 5)]

@@ -1,4 +1,5 @@
 import socket
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -41,7 +42,7 @@ def simple_eer(scores: list[float], targets: list[bool]) -> float:
         misses = sum(score < threshold for score, target in zip(scores, targets, strict=True) if target)
         accepts = sum(score >= threshold for score, target in zip(scores, targets, strict=True) if not target)
         points.append((accepts / targets.count(False), misses / targets.count(True)))
-    for (fpr_0, fnr_0), (fpr_1, fnr_1) in zip(points, points[1:], strict=False):
+    for (fpr_0, fnr_0), (fpr_1, fnr_1) in pairwise(points):
         if fnr_1 >= fpr_1:
             part = (fpr_0 - fnr_0) / ((fpr_0 - fnr_0) + (fnr_1 - fpr_1))
             return float(fpr_0 + part * (fpr_1 - fpr_0))

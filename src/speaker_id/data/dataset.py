@@ -12,7 +12,7 @@ from speaker_id.contracts import FloatArray, WaveformAugmentation, WaveformBatch
 from speaker_id.data.lengths import trim_length
 from speaker_id.data.lists import DataList
 from speaker_id.data.sampler import Draw
-from speaker_id.errors import AudioError, ConfigError, DataError, TooShort
+from speaker_id.errors import AudioError, ConfigError, DataError, NoSpeech, TooShort
 
 Item = tuple[FloatArray, int, int]  # waveform (S,), label, row
 
@@ -98,6 +98,8 @@ class EvaluationDataset(Dataset[Item]):
     def __getitem__(self, row: int) -> Item:
         try:
             waveform = audio.load(self.data.utterances[row].path, self.sample_rate, num=self.lengths[row])
+            if audio.is_silent(waveform):
+                raise NoSpeech(f"{self.data.utterances[row].name} is silent; leave it out of the list")
         except AudioError as error:
             raise located(error, self.data, row) from error
         return waveform, self.labels[row], row

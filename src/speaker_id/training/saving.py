@@ -32,9 +32,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 os.fsync(file.fileno())
             partial.replace(target)
         except (OSError, RuntimeError) as error:  # torch reports a failed write of its zip as RuntimeError
-            with suppress(OSError):  # there may be nothing to remove
-                partial.unlink()
             raise TrainingError(
                 f"cannot write the checkpoint {target}: {error}. Earlier checkpoints are whole: free some space and "
                 f"go on with ckpt_path={target.parent / 'last.ckpt'}"
             ) from error
+        finally:
+            with suppress(OSError):  # after Ctrl-C too; usually there is nothing to remove
+                partial.unlink()
