@@ -136,6 +136,12 @@ def test_help_is_left_to_hydra(command: Callable[..., list[str]]) -> None:
     assert command("--help", "model=mine") == ["run"]
 
 
+def test_a_single_value_where_a_list_stands_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"data\.speeds=3: needs a list, like data\.speeds=\[3\]"):
+        check_overrides("train", ["data.speeds=3"])
+    check_overrides("train", ["data.speeds=[0.9,1.0]"])
+
+
 def test_an_error_of_ours_is_one_log_line_and_status_1(caplog: pytest.LogCaptureFixture) -> None:
     @reported
     def task() -> None:

@@ -3,7 +3,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from omegaconf import DictConfig, OmegaConf
 
 from speaker_id import eval as evaluation
@@ -154,10 +153,3 @@ def test_the_interval_is_drawn_by_seed_and_only_where_speakers_are_known() -> No
     assert interval(speakers, seed=2) != found
     assert interval(speakers, draws=0) is None
     assert interval(speakers, labelled=False) is None
-
-
-def test_the_device_is_the_one_asked_for_and_else_the_best_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert evaluation.pick_device("cpu") == torch.device("cpu")
-    for there, expected in ((True, "cuda"), (False, "cpu")):
-        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
-        assert evaluation.pick_device("auto") == torch.device(expected)

@@ -10,7 +10,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, QuotedString
 from hydra.errors import HydraException
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 
 from speaker_id import build
 from speaker_id.errors import ConfigError, SpeakerIdError
@@ -76,7 +76,7 @@ def check_overrides(config_name: str, overrides: list[str], *, complete: bool = 
     config = build.compose(config_name, [_first(override) for override in groups])
     for override in values:
         if not override.is_add() and not override.is_force_add():
-            _check_number(_check_key(config, str(override.key_or_group)), override)
+            _check_kind(_check_key(config, str(override.key_or_group)), override)
     if complete:
         _check_given(config, {str(override.key_or_group) for override in values})
 
@@ -137,9 +137,11 @@ def _check_key(config: DictConfig, key: str) -> Any:
     return node
 
 
-def _check_number(usual: Any, override: Override) -> None:
-    """Where a number stands, a word is a mistake; `auto` is a number of Lightning's own."""
+def _check_kind(usual: Any, override: Override) -> None:
+    """Where a list stands, a single value is a mistake; where a number stands, a word (`auto` is Lightning's own)."""
     value = override.value()
+    if isinstance(usual, ListConfig) and isinstance(value, int | float | bool):
+        raise ConfigError(f"{override.input_line}: needs a list, like {override.key_or_group}=[{value}]")
     text = value.text if isinstance(value, QuotedString) else value
     if isinstance(usual, bool) or not isinstance(usual, int | float) or not isinstance(text, str):
         return

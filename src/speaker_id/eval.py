@@ -8,7 +8,6 @@ from typing import NamedTuple
 import hydra
 import numpy as np
 import rich
-import torch
 from hydra.core.hydra_config import HydraConfig
 from numpy.typing import NDArray
 from omegaconf import DictConfig
@@ -21,6 +20,7 @@ from speaker_id.data.dataset import EvaluationDataset
 from speaker_id.data.lists import DataList, Utterance, check_trials, read_list
 from speaker_id.data.trials import Trials, read_trials
 from speaker_id.errors import ConfigError, DataError
+from speaker_id.inference.embedder import usable_device
 from speaker_id.inference.extraction import embed_dataset, table_of
 from speaker_id.report.plots import det_curve, score_histogram
 from speaker_id.report.tables import metrics_table, write_metrics_json, write_scores_tsv
@@ -86,7 +86,7 @@ def embed(loaded: checkpoint.LoadedModel, dataset: EvaluationDataset, config: Di
     batches = embed_dataset(
         loaded,
         dataset,
-        device=pick_device(config.device),
+        device=usable_device(config.device),
         batch_seconds=config.data.batch_seconds,
         num_workers=config.data.num_workers,
     )
@@ -101,12 +101,6 @@ def with_progress(
         for rows, embeddings in batches:
             yield rows, embeddings
             progress.advance(task, len(rows))
-
-
-def pick_device(name: str) -> torch.device:
-    if name != "auto":
-        return torch.device(name)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def score_all_pairs(embeddings: FloatArray, labels: list[int]) -> ScoredTrials:

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from speaker_id import build, checkpoint
 from speaker_id.commandline import reported, run_command
-from speaker_id.errors import CheckpointError, TrainingError
+from speaker_id.errors import CheckpointError, ConfigError, TrainingError
 from speaker_id.training.allocator import keep_memory
 from speaker_id.training.datamodule import SpeakerDataModule
 from speaker_id.training.module import SpeakerModule
@@ -41,6 +41,8 @@ KNOWN_REMARKS = (
 
 def train(config: DictConfig) -> float:
     """One run: builds everything the config names, fits, and returns the best validation EER."""
+    if config.seed < 0:
+        raise ConfigError(f"seed={config.seed}: give a whole number from 0 on")
     pl.seed_everything(config.seed, workers=True, verbose=False)
     trainer = make_trainer(config)
     if starts_ranks(trainer) and HydraConfig.get().mode is RunMode.MULTIRUN:

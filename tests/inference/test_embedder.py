@@ -7,7 +7,7 @@ from inference.tiny_model import RATE, tiny_model, voice
 from speaker_id.contracts import FloatArray
 from speaker_id.errors import CheckpointError, ConfigError, NoSpeech, TooShort
 from speaker_id.inference import embedder as embedder_module
-from speaker_id.inference.embedder import ModelEmbedder
+from speaker_id.inference.embedder import ModelEmbedder, usable_device
 
 
 @pytest.fixture(scope="module")
@@ -99,3 +99,8 @@ def test_a_device_that_is_not_there_is_named() -> None:
     if not torch.cuda.is_available():
         with pytest.raises(ConfigError, match="'cuda'"):
             ModelEmbedder(tiny_model(), device="cuda")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU, which auto takes")
+def test_without_a_gpu_auto_is_the_cpu() -> None:
+    assert usable_device("auto") == usable_device("cpu") == torch.device("cpu")

@@ -23,7 +23,7 @@ class ModelEmbedder:
     """
 
     def __init__(self, loaded: LoadedModel, *, device: str | torch.device = "cpu") -> None:
-        self.device = _usable(device)
+        self.device = usable_device(device)
         self._feature = loaded.feature.to(self.device).eval()
         self._embedding_model = loaded.embedding_model.to(self.device).eval()
         self.sample_rate = cast(int, loaded.feature.sample_rate)
@@ -54,7 +54,10 @@ class ModelEmbedder:
         return cast(FloatArray, embeddings.cpu().numpy())
 
 
-def _usable(device: str | torch.device) -> torch.device:
+def usable_device(device: str | torch.device) -> torch.device:
+    """The device of that name; `auto` is a GPU if there is one. Raises ConfigError for one that cannot be used here."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:  # torch asserts that it was compiled with CUDA

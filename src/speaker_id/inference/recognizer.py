@@ -132,8 +132,8 @@ class Recognizer:
             return _given(threshold, "given for this call")
         if self._operating_point is None:
             raise ConfigError(
-                "this model has no operating point, so nothing says which score is enough: pass threshold=, or "
-                "choose one by training with validation trials or with `python -m speaker_id.eval`"
+                "this model has no operating point, so nothing says which score is enough: pass threshold= "
+                "(`python -m speaker_id.eval` prints one), or train with validation, which saves one with the model"
             )
         return self._operating_point
 
