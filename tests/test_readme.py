@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from inference.tiny_model import recording
 
 ROOT = Path(__file__).parents[1]

@@ -147,7 +147,7 @@ def test_a_chain_applies_its_steps_in_order_and_skips_none() -> None:
         def __init__(self, factor: float, offset: float) -> None:
             self.factor, self.offset = np.float32(factor), np.float32(offset)
 
-        def __call__(self, waveform: FloatArray, rng: np.random.Generator) -> FloatArray:  # noqa: ARG002
+        def __call__(self, waveform: FloatArray, rng: np.random.Generator) -> FloatArray:
             return waveform * self.factor + self.offset
 
     chain = Chain(double=Times(2, 0), nothing=None, add=Times(1, 3))

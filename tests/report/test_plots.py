@@ -21,7 +21,7 @@ SCORES, IS_TARGET = np.concatenate([TARGET, NONTARGET]), np.arange(4300) < 300
 def figures(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Every figure that is saved, to look inside."""
     saved: list[Any] = []
-    monkeypatch.setattr(plots, "_save", lambda figure, path: saved.append(figure))  # noqa: ARG005
+    monkeypatch.setattr(plots, "_save", lambda figure, path: saved.append(figure))
     return saved
 
 

@@ -3,7 +3,6 @@ import sys
 from pathlib import Path
 
 from inference.tiny_model import recording
-
 from speaker_id.data.lists import read_list
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "speaker_folders.py"
