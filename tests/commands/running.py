@@ -4,11 +4,13 @@ import io
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
@@ -116,6 +118,8 @@ def start(module: str, *arguments: str, cwd: Path, under: Sequence[str] = ()) ->
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A runner in the background ignores Ctrl-C, and what it starts would inherit that.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
 
 

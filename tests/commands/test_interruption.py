@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -21,7 +22,11 @@ def interrupt_after_an_epoch(folder: Path, *arguments: str) -> Finished:
             time.sleep(0.1)
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        try:
+            out, err = process.communicate(timeout=120)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # or the block would wait for it for ever
+            raise
     return Finished(process.returncode, out, err)
 
 

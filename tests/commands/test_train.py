@@ -112,7 +112,7 @@ def test_an_experiment_and_a_fast_debugging_run_compose(
     corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    small = [*tiny()[1:6], "data.batch_size=8", "data.crop_seconds=0.5"]
+    small = [*tiny()[1:6], "data.batch_size=8", "data.crop_seconds=0.5", "data.speeds=[0.9,1.0,1.1]"]
     finished = run_here("train", "experiment=quick", "debug=fast", *corpus.lists, *small)
     assert finished.status == 0, finished.out
     assert "16 utterances of 4 speakers, 12 classes" in finished.out  # three speeds
