@@ -119,7 +119,7 @@ def start(module: str, *arguments: str, cwd: Path, under: Sequence[str] = ()) ->
         text=True,
         start_new_session=True,
         # A runner in the background ignores Ctrl-C, and what it starts would inherit that.
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 it takes no lock
     )
 
 
