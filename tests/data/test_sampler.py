@@ -57,6 +57,15 @@ def test_iterating_twice_without_a_new_epoch_repeats_it() -> None:
     assert list(made) == list(made)
 
 
+def test_passes_make_an_epoch_that_much_longer() -> None:
+    drawn = draws(passes=3, num_speeds=2, batch_size=5)
+    assert Counter((draw.row, draw.speed) for draw in drawn) == {
+        (row, speed): 3 for row in range(10) for speed in (0, 1)
+    }
+    with pytest.raises(ConfigError, match=r"data\.passes must be 1 or more, not 0"):
+        sampler(passes=0)
+
+
 @given(setups, st.integers(1, 4))
 @settings(max_examples=60, deadline=None)
 def test_ranks_share_out_the_draws_of_one_process_with_the_same_total_batch(

@@ -22,9 +22,9 @@ class Draw(NamedTuple):
 class TrainingSampler(Sampler[Draw]):
     """The crops of an epoch, the same for any number of workers; each rank takes every `num_ranks`-th.
 
-    `utterance` draws every utterance at every speed once; `speaker` draws `crops_per_speaker` crops of every speaker
-    at every speed, whatever their number of utterances. An epoch is whole batches on every rank: the last one is
-    filled up with the first draws of the epoch. Raises ConfigError for an unknown sampling or a size below 1.
+    `utterance` draws every utterance at every speed `passes` times; `speaker` draws `crops_per_speaker` crops of every
+    speaker at every speed, whatever their number of utterances. An epoch is whole batches on every rank: the last one
+    is filled up with the first draws of the epoch. Raises ConfigError for an unknown sampling or a size below 1.
     """
 
     def __init__(
@@ -34,6 +34,7 @@ class TrainingSampler(Sampler[Draw]):
         num_speeds: int,
         sampling: str,
         crops_per_speaker: int,
+        passes: int = 1,
         batch_size: int,
         seed: int,
         rank: int = 0,
@@ -41,12 +42,13 @@ class TrainingSampler(Sampler[Draw]):
     ) -> None:
         if sampling not in SAMPLINGS:
             raise ConfigError(f"data.sampling={sampling!r} does not exist; choose one of {', '.join(SAMPLINGS)}")
-        for name, number in (("crops_per_speaker", crops_per_speaker), ("batch_size", batch_size)):
+        for name, number in (("crops_per_speaker", crops_per_speaker), ("passes", passes), ("batch_size", batch_size)):
             if number < 1:
                 raise ConfigError(f"data.{name} must be 1 or more, not {number}")
         order = np.argsort(np.asarray(labels), kind="stable")
         self.rows_of_speaker = np.split(order, np.flatnonzero(np.diff(np.asarray(labels)[order])) + 1)
         self.num_rows = len(labels)
+        self.passes = passes
         self.num_speeds = num_speeds
         self.crops_per_speaker = crops_per_speaker if sampling == "speaker" else 0
         self.batch = batch_size * num_ranks
@@ -60,7 +62,7 @@ class TrainingSampler(Sampler[Draw]):
 
     def __len__(self) -> int:
         """Crops of one rank."""
-        drawn = len(self.rows_of_speaker) * self.crops_per_speaker or self.num_rows
+        drawn = len(self.rows_of_speaker) * self.crops_per_speaker or self.num_rows * self.passes
         return -(-drawn * self.num_speeds // self.batch) * self.batch // self.num_ranks
 
     def __iter__(self) -> Iterator[Draw]:
@@ -77,7 +79,7 @@ class TrainingSampler(Sampler[Draw]):
 
     def _rows(self, rng: np.random.Generator) -> np.ndarray:
         if not self.crops_per_speaker:
-            return np.arange(self.num_rows)
+            return np.tile(np.arange(self.num_rows), self.passes)
         # Whole passes over a speaker's utterances before any of them is drawn again.
         passes = [
             np.concatenate([rng.permutation(rows) for _ in range(-(-self.crops_per_speaker // len(rows)))])

@@ -36,6 +36,7 @@ class SpeakerDataModule(pl.LightningDataModule):
         speeds: Sequence[float],
         sampling: str,
         crops_per_speaker: int,
+        passes: int = 1,
         batch_size: int,
         eval_batch_seconds: float,
         min_seconds: float,
@@ -46,7 +47,7 @@ class SpeakerDataModule(pl.LightningDataModule):
         super().__init__()
         self.feature = feature
         self.feature_augmentation = feature_augmentation or nn.Identity()
-        self.sampling, self.crops_per_speaker = sampling, crops_per_speaker
+        self.sampling, self.crops_per_speaker, self.passes = sampling, crops_per_speaker, passes
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
         self.eval_batch_seconds = eval_batch_seconds
         self.sample_rate = int(feature.sample_rate)  # type: ignore[arg-type]
@@ -75,6 +76,7 @@ class SpeakerDataModule(pl.LightningDataModule):
             num_speeds=len(self.train_set.speeds),
             sampling=self.sampling,
             crops_per_speaker=self.crops_per_speaker,
+            passes=self.passes,
             batch_size=self.batch_size,
             seed=self.seed,
             rank=rank,
