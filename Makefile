@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 install: $(STAMP)  ## create .venv and install the package with pinned versions
 
-demo: $(STAMP)  ## corpus, training, evaluation, enrolment: the whole main job (about 6 minutes)
+demo: $(STAMP)  ## corpus, training, evaluation, enrolment: the whole main job (about 5 minutes)
 	$(BIN)/speaker-id demo
 
 test: $(STAMP)  ## run the whole test suite
