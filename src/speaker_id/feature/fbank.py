@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from speaker_id.errors import ConfigError, TooShort
+from speaker_id.feature.band import upper_edge
 from speaker_id.feature.normalise import check_kind, normalise
 
 KALDI_SCALE = 32768.0  # Kaldi computes on 16-bit integers
@@ -37,13 +38,7 @@ class Fbank(nn.Module):
         normalise: str = "mean",
     ) -> None:
         super().__init__()
-        nyquist = sample_rate / 2
-        top = nyquist if f_max is None else f_max
-        if not 0 <= f_min < top <= nyquist:
-            raise ConfigError(
-                f"feature.f_min={f_min} and feature.f_max={top} must satisfy 0 <= f_min < f_max <= {nyquist:g} Hz, "
-                f"half of feature.sample_rate={sample_rate}"
-            )
+        top = upper_edge(f_min, f_max, sample_rate)
         self.sample_rate = sample_rate
         self.out_dim = n_mels
         self.frame = int(sample_rate * frame_length_ms / 1000)

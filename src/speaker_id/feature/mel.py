@@ -7,6 +7,7 @@ import torchaudio
 from torch import Tensor, nn
 
 from speaker_id.errors import ConfigError, TooShort
+from speaker_id.feature.band import upper_edge
 from speaker_id.feature.normalise import check_kind, normalise
 
 WINDOWS = {"hann": torch.hann_window, "hamming": torch.hamming_window, "blackman": torch.blackman_window}
@@ -85,13 +86,7 @@ def mel_options(
     f_max: float | None,
 ) -> dict[str, Any]:
     """The options both transforms share, checked once. Raises ConfigError naming the option."""
-    nyquist = sample_rate / 2
-    top = nyquist if f_max is None else f_max
-    if not 0 <= f_min < top <= nyquist:
-        raise ConfigError(
-            f"feature.f_min={f_min} and feature.f_max={top} must satisfy 0 <= f_min < f_max <= {nyquist:g} Hz, "
-            f"half of feature.sample_rate={sample_rate}"
-        )
+    top = upper_edge(f_min, f_max, sample_rate)
     if hop_length < 1 or n_mels < 1:
         raise ConfigError(f"feature.hop_length={hop_length} and feature.n_mels={n_mels} must be positive")
     if not 0 < win_length <= n_fft:
