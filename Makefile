@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint type format smoke clean
+.PHONY: help install demo test test-all lint type format smoke clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -22,6 +22,9 @@ demo: $(STAMP)  ## corpus, training, evaluation, enrolment: the whole main job (
 
 test: $(STAMP)  ## run the whole test suite
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+test-all: $(STAMP)  ## the same with every combination of model, pooling and loss, and the slowest tests
+	SPEAKER_ID_TEST_ALL=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(STAMP)  ## ruff: style and errors
 	$(BIN)/ruff check .

@@ -10,9 +10,23 @@ import pytest
 import torch
 from hypothesis import settings
 
+import thirds
+
 torch.set_num_threads(1)
 settings.register_profile("shared machine", deadline=None)  # a busy machine is no failure
 settings.load_profile("shared machine")
+
+
+def pytest_report_header() -> str:
+    drawn = "all" if thirds.ALL else f"a third drawn by SPEAKER_ID_TEST_SEED={thirds.SEED}"
+    return f"combinations of model, pooling and loss: {drawn}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if not thirds.ALL and item.get_closest_marker("nightly"):
+            item.add_marker(pytest.mark.skip(reason="slow and seldom broken: run by `make test-all`"))
+
 
 SPEECH = Path(os.environ.get("SPEAKER_ID_DATA", Path(__file__).parents[2] / "shared" / "data"))
 

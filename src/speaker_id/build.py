@@ -69,6 +69,11 @@ def plain(config: Any) -> dict[str, Any]:
     return {str(key): value for key, value in container.items()}
 
 
+def target_class(config: Mapping[str, Any]) -> Any:
+    """The class that the config's `_target_` names; raises ConfigError if there is none."""
+    return _resolve(str(config["_target_"]))
+
+
 def check_options(config: Any) -> None:
     """Raise ConfigError for an option that a class behind a `_target_` does not take, naming the nearest."""
     config = OmegaConf.to_container(config, resolve=False) if OmegaConf.is_config(config) else config

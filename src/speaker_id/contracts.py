@@ -7,8 +7,9 @@ K training speakers, N recordings. Channels come before time. Audio is mono floa
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,9 +62,14 @@ class WaveformAugmentation(Protocol):
 
 
 class Backbone(Protocol):
-    """(B, F, T) -> (B, C, T'), a module built as `Backbone(in_dim, *, ...)`; `out_dim` is C."""
+    """(B, F, T) -> (B, C, T'), a module built as `Backbone(in_dim, *, ...)`; `out_dim` is C.
 
+    `min_frames` is the smallest T it takes; `TINY` holds keyword values with which it trains in seconds, for tests.
+    """
+
+    TINY: ClassVar[Mapping[str, Any]]
     out_dim: int
+    min_frames: int
 
     def __call__(self, features: Tensor) -> Tensor: ...
 

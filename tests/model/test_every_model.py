@@ -1,6 +1,10 @@
-"""Every leaf of conf/model with every pooling and every loss, at the tiny size tests/model/tiny.py gives it."""
+"""Every leaf of conf/model with every pooling and every loss, at the tiny size its class names.
+
+`make test` takes a random third of the combinations, another each day; `make test-all` takes all of them.
+"""
 
 import copy
+import shutil
 from functools import cache
 from typing import Any
 
@@ -10,26 +14,35 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from leaves import composed, leaves
-from model.tiny import TINY
 from speaker_id import build
 from speaker_id.contracts import LossOutput
+from speaker_id.errors import TooShort
 from speaker_id.model.embedding import EmbeddingModel
+from thirds import some_of
 
 NUM_BINS = 24
 NUM_SPEAKERS = 4
-MODEL_AND_POOLING = [(model, pooling) for model in leaves("model") for pooling in leaves("pooling")]
-COMBINATIONS = [(*pair, loss) for pair in MODEL_AND_POOLING for loss in leaves("loss")]
+MODELS = leaves("model")
+MODEL_AND_POOLING = some_of([(model, pooling) for model in MODELS for pooling in leaves("pooling")])
+COMBINATIONS = some_of(
+    [(model, pooling, loss) for model in MODELS for pooling in leaves("pooling") for loss in leaves("loss")]
+)
 
 
 @cache
-def untrained(model: str, pooling: str) -> EmbeddingModel:
+def untrained(model: str, pooling: str | None = None) -> EmbeddingModel:
     """Random weights, but normalisations that know their input: else every embedding were nearly the biases."""
-    if model not in TINY:
-        pytest.fail(f"conf/model/{model}.yaml has no tiny size: add it to TINY in tests/model/tiny.py")
-    config = composed(f"model={model}", f"pooling={pooling}", *TINY[model])
+    config = composed(f"model={model}", *([] if pooling is None else [f"pooling={pooling}"]))
+    leaf = build.plain(config.model)
+    backbone = {**leaf["backbone"], **build.target_class(leaf["backbone"]).TINY}
+    projection = {
+        **leaf["projection"],
+        "dim": 12,
+        "hidden_dims": [12 for _ in leaf["projection"].get("hidden_dims", [])],
+    }
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        network = build.embedding_model(config.model, config.pooling, NUM_BINS)
+        network = build.embedding_model({"backbone": backbone, "projection": projection}, config.pooling, NUM_BINS)
         with torch.no_grad():
             for seed in range(30):
                 network(features(8, seed=seed))
@@ -51,11 +64,7 @@ def features(num: int, num_frames: int = 60, seed: int = 0) -> Tensor:
     )
 
 
-def test_every_backbone_has_a_tiny_size() -> None:
-    assert set(TINY) == set(leaves("model")), "tests/model/tiny.py must name every leaf of conf/model, and no other"
-
-
-@pytest.mark.parametrize("leaf", leaves("model"))
+@pytest.mark.parametrize("leaf", MODELS)
 def test_a_full_size_model_is_what_its_leaf_says(leaf: str) -> None:
     config = composed(f"model={leaf}")
     with torch.device("meta"):
@@ -66,16 +75,37 @@ def test_a_full_size_model_is_what_its_leaf_says(leaf: str) -> None:
     assert 1e5 < sum(p.numel() for part in (backbone, pooling, projection) for p in part.parameters()) < 1e8
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_the_tiny_size_is_tiny(model: str) -> None:
+    assert sum(parameter.numel() for parameter in untrained(model).parameters()) < 150_000
+
+
 @pytest.mark.parametrize(("model", "pooling"), MODEL_AND_POOLING)
 def test_every_stage_gives_the_size_it_announces(model: str, pooling: str) -> None:
     network: Any = untrained(model, pooling)
-    for num_frames in (48, 61):  # half a second
+    for num_frames in (network.min_frames, 48, 61):  # 48: half a second
         frames = network.backbone(features(3, num_frames))
         assert frames.shape[:2] == (3, network.backbone.out_dim)
         assert frames.shape[2] >= 1
         pooled = network.pooling(frames)
         assert pooled.shape == (3, network.pooling.out_dim)
         assert network.projection(pooled).shape == (3, network.out_dim)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_any_number_of_frames_from_the_least_on_gives_a_finite_embedding(model: str) -> None:
+    network = untrained(model)
+    assert 1 <= network.min_frames <= 48  # half a second must do
+    with torch.no_grad():
+        for num_frames in [*range(network.min_frames, network.min_frames + 18), 97, 200, 301]:
+            assert bool(network(features(2, num_frames)).isfinite().all()), num_frames
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_fewer_frames_than_the_least_are_refused_by_the_backbones_name(model: str) -> None:
+    network = untrained(model)
+    with pytest.raises(TooShort, match=f"{type(network.backbone).__name__} needs {network.min_frames} frames"):
+        network(features(2)[..., : network.min_frames - 1])
 
 
 @pytest.mark.parametrize(("model", "pooling"), MODEL_AND_POOLING)
@@ -105,10 +135,30 @@ def test_bfloat16_points_where_float32_does(model: str, pooling: str) -> None:
     assert functional.cosine_similarity(full, half.float()).min() > 0.99
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_the_compiler_traces_it_whole_and_changes_nothing(model: str) -> None:
+    """One graph, no Python left between its parts; the numbers within 1e-4."""
+    network = untrained(model)
+    torch.compiler.reset()
+    compiled = torch.compile(network, backend="aot_eager", fullgraph=True)
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(features(2)), network(features(2)), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.nightly
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile's default backend needs a C++ compiler")
+@pytest.mark.parametrize("model", MODELS)
+def test_compiled_kernels_agree_with_eager_ones(model: str) -> None:
+    network = untrained(model)
+    torch.compiler.reset()
+    with torch.no_grad():
+        torch.testing.assert_close(torch.compile(network)(features(2)), network(features(2)), atol=1e-4, rtol=1e-4)
+
+
 @pytest.mark.parametrize(("model", "pooling", "loss"), COMBINATIONS)
 def test_silence_trains_without_nan(model: str, pooling: str, loss: str) -> None:
     network, head = fresh(model, pooling, loss)
-    result: LossOutput = head(network.train()(torch.zeros(3, NUM_BINS, 50)), torch.tensor([0, 1, 2]))
+    result: LossOutput = head(network.train()(torch.zeros(4, NUM_BINS, 50)), torch.tensor([0, 0, 1, 1]))
     result.loss.backward()
     assert bool(result.loss.isfinite())
     assert bool(result.logits.isfinite().all())

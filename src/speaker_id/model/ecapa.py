@@ -1,6 +1,7 @@
 """ECAPA-TDNN: squeeze-excitation, Res2Net branches and multi-layer aggregation over a TDNN."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,9 @@ class Ecapa(nn.Module):
     `channels` is the width of the blocks (512 or 1024 in the paper), `out_channels` of the aggregation.
     Zero padding inside the convolutions keeps T.
     """
+
+    TINY: ClassVar = {"channels": 16, "out_channels": 24, "scale": 4, "se_bottleneck": 8}
+    min_frames = 1
 
     def __init__(
         self,

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from speaker_id.errors import TooShort
+
 
 class Projection(nn.Module):
     """Pooled statistics to the embedding: (B, D) -> (B, E); hidden layers are linear, ReLU, batch normalisation."""
@@ -23,7 +25,7 @@ class Projection(nn.Module):
 
 
 class EmbeddingModel(nn.Module):
-    """Features to embeddings, not normalised: (B, F, T) -> (B, E)."""
+    """Features to embeddings, not normalised: (B, F, T) -> (B, E). Raises TooShort below the backbone's least T."""
 
     def __init__(self, backbone: nn.Module, pooling: nn.Module, projection: Projection) -> None:
         super().__init__()
@@ -31,7 +33,11 @@ class EmbeddingModel(nn.Module):
         self.pooling = pooling
         self.projection = projection
         self.out_dim = projection.out_dim
+        self.min_frames: int = backbone.min_frames  # type: ignore[assignment]
 
     def forward(self, features: Tensor) -> Tensor:
+        if features.shape[-1] < self.min_frames:
+            name = type(self.backbone).__name__
+            raise TooShort(f"{name} needs {self.min_frames} frames or more, not {features.shape[-1]}; record more")
         embeddings: Tensor = self.projection(self.pooling(self.backbone(features)))
         return embeddings

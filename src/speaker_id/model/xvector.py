@@ -1,5 +1,7 @@
 """The x-vector TDNN."""
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 from speaker_id.model.tdnn import ConvReluNorm
@@ -10,6 +12,9 @@ class XVector(nn.Module):
 
     Contexts 5, 3 (every 2nd), 3 (every 3rd), 1, 1; padded, so that short recordings pass too.
     """
+
+    TINY: ClassVar = {"channels": 16, "out_channels": 24}
+    min_frames = 1
 
     def __init__(self, in_dim: int, *, channels: int, out_channels: int) -> None:
         super().__init__()
