@@ -177,6 +177,8 @@ def test_trainers_are_made_or_say_what_the_machine_lacks(leaf: str, extra: list[
 def test_augmentations_are_made_of_a_waveform_and_a_feature_part(leaf: str) -> None:
     node = composed(f"augmentation={leaf}").augmentation
     assert set(node) == {"waveform", "feature"}
+    if unanswered(node):
+        return  # it asks for a corpus: augmentation/test_contract.py gives one
     assert callable(build.instantiate(node.waveform))
     assert node.feature is None or isinstance(build.instantiate(node.feature), nn.Module)
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from speaker_id.augmentation.band import BandLimit
 from speaker_id.augmentation.equalise import Equalise
+from speaker_id.augmentation.frequency_drop import FrequencyDrop
 from speaker_id.augmentation.mixing import power
 from speaker_id.augmentation.speed import Speed, change_speed
 from speaker_id.augmentation.volume import Volume
@@ -111,3 +112,34 @@ def test_the_equaliser_differs_from_draw_to_draw() -> None:
         for s in range(20)
     ]
     assert np.ptp(gains) > 5
+
+
+def gone_hz(before: FloatArray, after: FloatArray) -> FloatArray:
+    """The frequencies that are down by more than 50 dB, in Hz; 2 s long: a bin is 0.5 Hz."""
+    spectra = [np.abs(np.fft.rfft(x.astype(np.float64) * np.hanning(len(x)))) for x in (before, after)]
+    smooth = [np.convolve(x**2, np.ones(9), "same") for x in spectra]
+    return (np.flatnonzero(smooth[1] < 1e-5 * smooth[0]) * RATE / len(before)).astype(np.float32)
+
+
+def test_a_dropped_band_is_as_wide_as_asked_and_the_rest_stays() -> None:
+    centres = []
+    for seed in range(30):
+        drop = FrequencyDrop(prob=1, min_bands=1, max_bands=1, width=0.05)
+        out = drop(white(2 * RATE), np.random.default_rng(seed))
+        gone = gone_hz(white(2 * RATE), out)
+        assert np.ptp(gone) == pytest.approx(400, abs=50)  # 0.05 of 8 kHz
+        centres.append(gone.mean())
+        if gone.min() > 1000:
+            assert gain_db(white(2 * RATE), out, 0, gone.min() - 250) == pytest.approx(0, abs=0.05)
+    assert min(centres) < 1000
+    assert max(centres) > 7000
+
+
+def test_one_to_three_bands_are_dropped() -> None:
+    widths = []
+    for seed in range(40):
+        drop = FrequencyDrop(prob=1, min_bands=1, max_bands=3, width=0.05)
+        gone = gone_hz(white(2 * RATE), drop(white(2 * RATE), np.random.default_rng(seed)))
+        widths.append(len(gone) * 0.5)
+    assert 340 < min(widths) < 450
+    assert 1000 < max(widths) < 1300

@@ -8,12 +8,12 @@ import soundfile
 from numpy.typing import NDArray
 
 from speaker_id import audio
-from speaker_id.augmentation.babble import Babble
+from speaker_id.augmentation.babble import Babble, SyllabicNoise
 from speaker_id.augmentation.mixing import below_full_scale, noise_at_snr, power
 from speaker_id.augmentation.noise import AddNoise, ColouredNoise
 from speaker_id.augmentation.sound_folder import SoundFolder
 from speaker_id.contracts import FloatArray
-from speaker_id.errors import AudioError, ConfigError
+from speaker_id.errors import AudioError, ConfigError, DataError
 
 RATE = 16000
 
@@ -191,3 +191,87 @@ def test_only_the_drawn_stretch_is_read(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(audio, "load", spy)
     add_noise(tmp_path)(speech(4000), np.random.default_rng(0))
     assert asked == [4000]
+
+
+def test_every_layer_is_at_its_own_asked_ratio(tmp_path: Path) -> None:
+    pitches = [500, 1500, 2500, 3500]
+    for hz in pitches:
+        soundfile.write(tmp_path / f"{hz}.wav", tone(hz, RATE, 20000) * hz / 3500, RATE, subtype="FLOAT")
+    augmentation = AddNoise(prob=1, min_snr_db=5, max_snr_db=15, max_layers=2, sample_rate=RATE, folder=tmp_path)
+    ratios, seen = [], 0
+    for seed in range(40):
+        added = augmentation(speech(), np.random.default_rng(seed)).astype(np.float64) - speech()
+        lines = np.abs(np.fft.rfft(added))[pitches] / RATE * 2  # 1 s: the amplitude of each tone
+        heard = lines[lines > 1e-4]
+        if len(heard) == 2:  # two layers, of two recordings
+            ratios += (10 * np.log10(power(speech()) / (heard**2 / 2))).tolist()
+            seen += 1
+    assert seen > 10
+    assert 4.9 < min(ratios) < 7
+    assert 13 < max(ratios) < 15.1
+
+
+@pytest.fixture
+def noises(tmp_path: Path) -> Path:
+    (tmp_path / "deeper").mkdir()
+    for name, num in (("a.wav", 3000), ("deeper/b.wav", 40000), ("c.wav", 30000)):
+        soundfile.write(tmp_path / name, 0.1 * np.random.default_rng(num).standard_normal(num), RATE)
+    return tmp_path
+
+
+def test_a_list_names_its_files_with_labels_or_without(noises: Path) -> None:
+    source = noises / "list.tsv"
+    source.write_text(f"# noises\na.wav\n\n{noises}/c.wav\ttraffic\ndeeper/b.wav\n", encoding="utf-8")
+    sounds = SoundFolder(source, RATE, instead="")
+    assert [str(Path(path).relative_to(noises)) for path in sounds.paths] == ["a.wav", "c.wav", "deeper/b.wav"]
+    assert snr_db(speech(), add_noise(source, 7)(speech(), np.random.default_rng(0))) == pytest.approx(7, abs=0.01)
+
+
+def test_a_single_recording_serves_as_a_list_of_one(noises: Path) -> None:
+    assert SoundFolder(noises / "c.wav", RATE, instead="").paths == [str(noises / "c.wav")]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"a.wav\nmissing.wav\tx\n", r"list\.txt:2: no such file: .*missing\.wav; relative paths start at"),
+        (b"a.wav\n\tlabel\n", r"list\.txt:2: no such file"),
+        (b"\xff\xfe\x00", "neither audio nor UTF-8"),
+    ],
+)
+def test_a_bad_line_of_a_list_is_named(noises: Path, text: bytes, message: str) -> None:
+    (noises / "list.txt").write_bytes(text)
+    with pytest.raises(DataError, match=message):
+        add_noise(noises / "list.txt")
+
+
+def test_an_empty_or_missing_list_is_refused_with_what_to_do(noises: Path) -> None:
+    (noises / "empty.txt").write_text("# nothing\n", encoding="utf-8")
+    for name, fault in (("empty.txt", "list .* holds no audio files"), ("missing.txt", "does not exist")):
+        with pytest.raises(ConfigError, match=rf"{fault}; .*openslr\.org/17.*`augmentation=none`"):
+            add_noise(noises / name)
+
+
+def test_whole_files_give_the_same_samples_and_are_read_once(noises: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stretches, whole = (SoundFolder(noises, 8000, instead="", whole_files=whole) for whole in (False, True))
+    expected = [stretches.draw(1000, np.random.default_rng(seed)) for seed in range(20)]
+    asked: list[str] = []
+    load = audio.load
+    monkeypatch.setattr(audio, "load", lambda path, rate: asked.append(path) or load(path, rate))
+    for seed in range(20):
+        drawn = whole.draw(1000, np.random.default_rng(seed))
+        np.testing.assert_allclose(drawn, expected[seed], atol=2e-7)  # converted in pieces, rounded otherwise
+    assert sorted(asked) == sorted(whole.paths)
+
+
+def test_generated_talkers_sound_at_the_rhythm_and_in_the_band_of_speech() -> None:
+    talker = SyllabicNoise(RATE).draw(20 * RATE, np.random.default_rng(0)).astype(np.float64)
+    spectrum = np.abs(np.fft.rfft(talker)) ** 2  # 20 s: 20 bins a hertz
+    bands = [spectrum[20 * hz : 20 * 2 * hz].mean() for hz in (125, 1000, 2000, 4000)]
+    assert spectrum[: 20 * 60].mean() < 0.01 * bands[0]
+    assert 10 * np.log10(bands[1] / bands[2]) == pytest.approx(9, abs=1.5)
+    assert 10 * np.log10(bands[2] / bands[3]) == pytest.approx(9, abs=1.0)
+    level = np.sqrt(np.mean(talker.reshape(-1, RATE // 50) ** 2, axis=1))  # every 20 ms
+    rhythm = np.abs(np.fft.rfft(level - level.mean())) ** 2  # 20 s: a bin is 0.05 Hz, up to 25 Hz
+    assert rhythm[: 20 * 8].sum() > 0.8 * rhythm.sum()
+    assert 20 * np.log10(np.percentile(level, 95) / np.percentile(level, 5)) > 10

@@ -91,6 +91,8 @@ def test_the_seed_decides() -> None:
         ({"num_freq_masks": -1}, "num_freq_masks"),
         ({"max_time_frames": -1}, "max_time_frames"),
         ({"max_time_ratio": 1.5}, "max_time_ratio"),
+        ({"max_freq_ratio": -0.1}, "max_freq_ratio"),
+        ({"max_time_warp": -1}, "max_time_warp"),
     ],
 )
 def test_a_value_out_of_range_names_its_option(changes: dict[str, Any], message: str) -> None:
@@ -101,3 +103,83 @@ def test_a_value_out_of_range_names_its_option(changes: dict[str, Any], message:
 def test_a_mask_as_wide_as_the_features_is_refused() -> None:
     with pytest.raises(ConfigError, match="max_freq_bins = 10 would mask all 10"):
         make()(ones(bins=10))
+
+
+def test_the_narrower_of_width_and_ratio_wins() -> None:
+    widest = [
+        ({"max_freq_bins": 10, "max_freq_ratio": 0.1}, 4, 25),
+        ({"max_freq_bins": 3, "max_freq_ratio": 0.1}, 3, 25),
+        ({"max_freq_bins": None, "max_freq_ratio": 0.2}, 8, 25),
+        ({"max_time_frames": None, "max_time_ratio": 0.07}, 10, 7),
+    ]  # of 40 bins and 100 frames
+    for changes, most_bins, most_frames in widest:
+        bins, frames = masked_widths(make(**changes)(ones()))
+        assert (bins.max(), frames.max()) == (most_bins, most_frames)
+
+
+def test_a_ratio_that_would_mask_everything_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"all 40 feature bins \(max_freq_ratio = 1\.0\)"):
+        make(max_freq_bins=None)(ones())
+
+
+def test_in_place_writes_the_same_numbers_into_its_input() -> None:
+    for changes in ({}, {"max_time_warp": 5}, {"replace_with_zero": False}):
+        features = torch.randn(6, 40, 100)
+        expected = make(**changes)(features)
+        result = make(inplace=True, **changes)(features)
+        assert result.data_ptr() == features.data_ptr()
+        assert torch.equal(features, expected)
+
+
+def warp(widest: int, features: Tensor, prob: float = 1.0) -> Tensor:
+    return make(num_freq_masks=0, num_time_masks=0, max_time_warp=widest, prob=prob)(features)
+
+
+def test_a_warped_ramp_is_two_straight_pieces_between_fixed_ends() -> None:
+    last, widest = 99, 5
+    ramp = torch.arange(100.0).expand(300, 2, 100)
+    warped = warp(widest, ramp)
+    assert torch.equal(warped[:, 0], warped[:, 1])  # all bins together
+    assert bool((warped[..., 0] == 0).all() and (warped[..., -1] == last).all())
+    slopes = warped[:, 0].diff(dim=1)
+    moves = []
+    for item in range(300):
+        first, second = slopes[item, 0].item(), slopes[item, -1].item()
+        if abs(first - second) < 1e-4:
+            moves.append(0)
+            continue
+        # the knee, where both lines meet: first * x = last - second * (last - x)
+        knee = (last - second * last) / (first - second)
+        moved, frame = round(knee), round(first * knee)
+        assert knee == pytest.approx(moved, abs=0.02)
+        expected = torch.cat([torch.arange(moved) * frame / moved,
+                              last - (last - torch.arange(moved, 100)) * (last - frame) / (last - moved)])  # fmt: skip
+        torch.testing.assert_close(warped[item, 0], expected, rtol=0, atol=1e-3)
+        moves.append(moved - frame)
+    assert set(moves) == set(range(-widest, widest + 1))
+
+
+def test_a_short_crop_is_warped_less_and_a_tiny_one_not_at_all() -> None:
+    for frames in range(1, 12):
+        ramp = torch.arange(float(frames)).expand(100, 1, frames)
+        warped = warp(5, ramp)
+        assert bool((warped.diff(dim=2) > 0).all())
+        assert torch.equal(warped, ramp) == (frames < 5)
+
+
+def test_items_that_are_not_chosen_are_not_warped_by_a_hair() -> None:
+    features = torch.randn(400, 4, 97)
+    same = (warp(8, features, prob=0.5) == features).flatten(1).all(1).float().mean()
+    assert 0.45 < same < 0.65  # a move by 0 frames is one in seventeen
+
+
+def test_the_fill_after_a_warp_is_the_mean_of_what_is_masked() -> None:
+    ramp = torch.arange(50.0).expand(20, 40, 50)
+    torch.manual_seed(1)
+    module = make(max_time_warp=3, replace_with_zero=False, num_time_masks=0, max_freq_bins=30)
+    masked = module(ramp)
+    for item in masked:
+        flat = item[(item == item[:, :1]).all(1)]  # masked rows do not rise
+        kept = item[(item != item[:, :1]).any(1)]
+        if len(flat):
+            torch.testing.assert_close(flat, kept[0].mean().expand_as(flat), rtol=1e-4, atol=1e-4)

@@ -16,7 +16,12 @@ Frequencies = NDArray[np.float64]
 
 def filtered(waveform: FloatArray, magnitude: Callable[[Frequencies], Frequencies]) -> FloatArray:
     """(S,) -> (S,); `magnitude` maps cycles a sample in [0, 0.5] to gains, smooth over octaves."""
+    return filtered_exactly(waveform, lambda frequencies: np.interp(frequencies, _KNOTS, magnitude(_KNOTS)))
+
+
+def filtered_exactly(waveform: FloatArray, magnitude: Callable[[Frequencies], Frequencies]) -> FloatArray:
+    """(S,) -> (S,); `magnitude` is asked at every bin: for curves too steep to be joined from a few points."""
     length = fft.next_fast_len(len(waveform) + _ROOM, real=True)
-    gains = np.interp(np.fft.rfftfreq(length), _KNOTS, magnitude(_KNOTS))
+    gains = magnitude(np.fft.rfftfreq(length).astype(np.float64, copy=False))
     result: FloatArray = fft.irfft(fft.rfft(waveform, length) * gains.astype(np.float32), length)
     return result[: len(waveform)]

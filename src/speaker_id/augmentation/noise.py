@@ -32,8 +32,9 @@ class ColouredNoise:
 class AddNoise:
     """Adds 1 to `max_layers` noises, each at its own ratio to the speech: (S,), rng -> (S,).
 
-    The ratio is uniform in dB and holds over the whole waveform. Noises come from the audio files of `folder`, or are
-    generated (`ColouredNoise`) when `folder` is None. A mix that would pass full scale is scaled down as a whole.
+    The ratio is uniform in dB and holds over the whole waveform. Noises come from the audio files of `folder` (or of a
+    list, see `SoundFolder`, also for `whole_files`), or are generated (`ColouredNoise`) when it is None. A mix that
+    would pass full scale is scaled down as a whole.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class AddNoise:
         max_layers: int,
         sample_rate: int,
         folder: str | os.PathLike[str] | None,
+        whole_files: bool = False,
     ) -> None:
         check_probability(prob)
         check_range("snr_db", min_snr_db, max_snr_db)
@@ -53,7 +55,9 @@ class AddNoise:
         self.snr_db = (min_snr_db, max_snr_db)
         self.max_layers = max_layers
         self.noises = (
-            ColouredNoise(sample_rate) if folder is None else SoundFolder(folder, sample_rate, instead=_INSTEAD)
+            ColouredNoise(sample_rate)
+            if folder is None or prob == 0  # switched off, its folder need not be there
+            else SoundFolder(folder, sample_rate, instead=_INSTEAD, whole_files=whole_files)
         )
 
     def __call__(self, waveform: FloatArray, rng: np.random.Generator) -> FloatArray:
@@ -66,4 +70,7 @@ class AddNoise:
         return below_full_scale(mix)
 
 
-_INSTEAD = "give another folder, `augmentation.waveform.noise.folder=null` for generated noise, or `augmentation=none`"
+_INSTEAD = (
+    "give a folder or list of noise recordings (MUSAN: openslr.org/17), "
+    "`augmentation.waveform.noise.folder=null` for generated noise, or `augmentation=none`"
+)

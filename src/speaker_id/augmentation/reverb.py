@@ -18,9 +18,9 @@ _ECHO_RATE = 240  # early echoes a second, 12 of them
 class Reverb:
     """Convolves with the response of a room: (S,), rng -> (S,), the direct sound in its place, the energy kept.
 
-    Responses are the audio files of `folder`, or simulated (`simulate_response`) when it is None, with RT60 uniform in
-    [`min_rt60`, `max_rt60`] seconds and the direct-to-reverberant ratio uniform in [`min_drr_db`, `max_drr_db`]; a
-    measured response has its own. An output that would pass full scale is scaled down.
+    Responses are the audio files of `folder` (or of a list), or simulated (`simulate_response`) when it is None, with
+    RT60 uniform in [`min_rt60`, `max_rt60`] seconds and the direct-to-reverberant ratio uniform in [`min_drr_db`,
+    `max_drr_db`]; a measured response has its own. An output that would pass full scale is scaled down.
     """
 
     def __init__(
@@ -42,7 +42,11 @@ class Reverb:
         self.rt60 = (min_rt60, max_rt60)
         self.drr_db = (min_drr_db, max_drr_db)
         self.sample_rate = sample_rate
-        self.responses = None if folder is None else SoundFolder(folder, sample_rate, instead=_INSTEAD)
+        self.responses = (
+            None
+            if folder is None or prob == 0  # switched off, its folder need not be there
+            else SoundFolder(folder, sample_rate, instead=_INSTEAD)
+        )
 
     def __call__(self, waveform: FloatArray, rng: np.random.Generator) -> FloatArray:
         if rng.random() >= self.prob or not waveform.any():
@@ -75,4 +79,7 @@ def simulate_response(rt60: float, drr_db: float, sample_rate: int, rng: np.rand
     return response
 
 
-_INSTEAD = "give another folder, `augmentation.waveform.reverb.folder=null` for simulated rooms, or `augmentation=none`"
+_INSTEAD = (
+    "give a folder or list of room responses (RIRS_NOISES: openslr.org/28), "
+    "`augmentation.waveform.reverb.folder=null` for simulated rooms, or `augmentation=none`"
+)

@@ -1,0 +1,72 @@
+"""The three classes of MUSAN."""
+
+import os
+
+from speaker_id.augmentation.babble import Babble
+from speaker_id.augmentation.chain import OneOf
+from speaker_id.augmentation.noise import AddNoise
+from speaker_id.contracts import as_path
+from speaker_id.errors import ConfigError
+
+
+class Musan(OneOf):
+    """Adds babble, music or noise from MUSAN (Snyder et al. 2015), one of them a call: (S,), rng -> (S,).
+
+    `folder` is the corpus as it is unpacked, with speech/, music/ and noise/. The classes are drawn by their weights;
+    one of weight 0 is left out, its folder need not be there. Speech is babble of several talkers, music and noise are
+    a single recording each. All ratios are uniform in dB.
+    """
+
+    def __init__(
+        self,
+        *,
+        prob: float,
+        folder: str | os.PathLike[str],
+        sample_rate: int,
+        speech_weight: float,
+        min_speech_snr_db: float,
+        max_speech_snr_db: float,
+        min_talkers: int,
+        max_talkers: int,
+        music_weight: float,
+        min_music_snr_db: float,
+        max_music_snr_db: float,
+        noise_weight: float,
+        min_noise_snr_db: float,
+        max_noise_snr_db: float,
+    ) -> None:
+        root = as_path(folder)
+        weights = {"speech": speech_weight, "music": music_weight, "noise": noise_weight}
+        lacking = [name for name, weight in weights.items() if weight and not (root / name).is_dir()]
+        if lacking and prob:
+            raise ConfigError(
+                f"augmentation folder {root} has no {' and no '.join(f'{name}/' for name in lacking)}; give the folder "
+                "that MUSAN unpacks into (openslr.org/17), or choose `augmentation=noise` or `augmentation=none`"
+            )
+        on = float(prob > 0)  # a part that is off needs no folder
+        speech = Babble(
+            prob=on,
+            min_snr_db=min_speech_snr_db,
+            max_snr_db=max_speech_snr_db,
+            min_talkers=min_talkers,
+            max_talkers=max_talkers,
+            sample_rate=sample_rate,
+            folder=root / "speech" if speech_weight else None,
+        )
+        music = AddNoise(
+            prob=on,
+            min_snr_db=min_music_snr_db,
+            max_snr_db=max_music_snr_db,
+            max_layers=1,
+            sample_rate=sample_rate,
+            folder=root / "music" if music_weight else None,
+        )
+        noise = AddNoise(
+            prob=on,
+            min_snr_db=min_noise_snr_db,
+            max_snr_db=max_noise_snr_db,
+            max_layers=1,
+            sample_rate=sample_rate,
+            folder=root / "noise" if noise_weight else None,
+        )
+        super().__init__(prob=prob, weights=weights, speech=speech, music=music, noise=noise)
