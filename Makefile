@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint type format smoke clean
+.PHONY: help install demo test test-all lint type format peers oracles smoke clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -32,6 +32,14 @@ lint: $(STAMP)  ## ruff: style and errors
 
 type: $(STAMP)  ## mypy --strict on src/
 	$(BIN)/mypy --strict src
+
+oracles: $(STAMP)  ## fetch published weights that tests compare with (110 MB, into ~/.cache/speaker_id)
+	$(BIN)/python scripts/fetch_oracles.py
+
+peers: $(STAMP)  ## .venv-peers with the toolkits that benchmarks/ compares with
+	test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --disable-pip-version-check -c constraints.txt -e . -r benchmarks/peers.txt
+	.venv-peers/bin/python -m pip install --disable-pip-version-check --no-deps mvector==1.1.7
 
 format: $(STAMP)  ## let ruff rewrite the code
 	$(BIN)/ruff check --fix .
