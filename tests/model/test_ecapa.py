@@ -23,11 +23,24 @@ def frames(*shape: int) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
 
 
-def test_the_default_with_attentive_statistics_has_6_19_million_parameters() -> None:
-    config = build.compose("train", ["model=ecapa", "pooling=attentive_statistics"])
-    model = build.embedding_model(config.model, config.pooling, 80)
+@pytest.mark.parametrize(
+    ("leaf", "published", "expected"), [("ecapa", 6.19e6, 6_190_720), ("ecapa_1024", 14.7e6, 14_657_088)]
+)
+def test_with_attentive_statistics_it_has_the_published_number_of_parameters(
+    leaf: str, published: float, expected: int
+) -> None:
+    config = build.compose("train", [f"model={leaf}", "pooling=attentive_statistics"])
+    with torch.device("meta"):
+        model = build.embedding_model(config.model, config.pooling, 80)
     assert model.out_dim == 192
-    assert sum(parameter.numel() for parameter in model.parameters()) == 6_190_720
+    assert sum(parameter.numel() for parameter in model.parameters()) == expected
+    assert expected == pytest.approx(published, rel=0.02)
+
+
+def test_the_large_leaf_is_the_small_one_but_for_its_width_and_gives_way_to_the_command_line() -> None:
+    small = build.compose("train", ["model=ecapa"]).model
+    large = build.compose("train", ["model=ecapa_1024", "model.backbone.scale=4"]).model
+    assert large == {**small, "backbone": {**small.backbone, "channels": 1024, "scale": 4}}
 
 
 @pytest.mark.parametrize("num_frames", [1, 8, 48, 200])
