@@ -1,5 +1,6 @@
 """Poolings: numbers worked by hand, and what must hold for any frames."""
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -8,13 +9,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from speaker_id.pooling import AttentiveStatisticsPooling, AveragePooling, StatisticsPooling, mean_and_deviation
+from leaves import composed, leaves
+from speaker_id import build
+from speaker_id.errors import ConfigError
+from speaker_id.pooling import (
+    AttentiveStatisticsPooling,
+    AveragePooling,
+    MaxPooling,
+    MultiHeadAttentivePooling,
+    SelfAttentivePooling,
+    StatisticsPooling,
+    mean_and_deviation,
+)
 
 POOLINGS: dict[str, Callable[[], nn.Module]] = {
-    "average": lambda: AveragePooling(3),
-    "statistics": lambda: StatisticsPooling(3),
-    "attentive": lambda: AttentiveStatisticsPooling(3, bottleneck=4, global_context=False),
-    "attentive with context": lambda: AttentiveStatisticsPooling(3, bottleneck=4, global_context=True),
+    "average": lambda: AveragePooling(6),
+    "max": lambda: MaxPooling(6),
+    "statistics": lambda: StatisticsPooling(6),
+    "self-attentive": lambda: SelfAttentivePooling(6, bottleneck=4),
+    "attentive": lambda: AttentiveStatisticsPooling(6, bottleneck=4, global_context=False),
+    "attentive with context": lambda: AttentiveStatisticsPooling(6, bottleneck=4, global_context=True),
+    "multi-head": lambda: MultiHeadAttentivePooling(6, heads=2, bottleneck=4),
 }
 
 
@@ -82,12 +97,96 @@ def test_only_global_context_sees_the_level_of_the_whole_recording() -> None:
         torch.testing.assert_close(pooling(frames(1, 3, 9)), StatisticsPooling(3)(frames(1, 3, 9)))
 
 
+def test_max_is_the_largest_value_over_time() -> None:
+    pooled = MaxPooling(2)(torch.tensor([[[1.0, 3.0, 2.0], [-4.0, -9.0, -5.0]]]))
+    assert torch.equal(pooled, torch.tensor([[3.0, -4.0]]))
+
+
+def attend_to_first_channel(pooling: SelfAttentivePooling | MultiHeadAttentivePooling, logits: list[float]) -> None:
+    """One hidden unit a head that sees its first channel x alone; the head's attention is logit * tanh(x)."""
+    with torch.no_grad():
+        pooling.frame_layer.weight.zero_()
+        pooling.frame_layer.weight[:, 0] = 1.0
+        assert pooling.frame_layer.bias is not None
+        pooling.frame_layer.bias.zero_()
+        pooling.attention.weight.copy_(torch.tensor(logits).reshape(pooling.attention.weight.shape))
+
+
+def test_self_attention_gives_all_channels_the_weights_of_one_scalar() -> None:
+    # The first channel says which frame: tanh(0) = 0 and tanh(1) = .7616, so ln 3 / .7616 times it weighs 1/4 and 3/4.
+    pooling = SelfAttentivePooling(2, bottleneck=1)
+    attend_to_first_channel(pooling, [math.log(3) / math.tanh(1)])
+    pooled = pooling(torch.tensor([[[0.0, 1.0], [8.0, 4.0]]]))
+    torch.testing.assert_close(pooled, torch.tensor([[0.75, 5.0]]))  # 0/4 + 3/4, 8/4 + 12/4
+
+
+def test_each_head_pools_its_own_channels_by_its_own_attention() -> None:
+    # As above for channels 0 and 1; the second head, of channels 2 and 3, turns its weights round to 3/4 and 1/4.
+    pooling = MultiHeadAttentivePooling(4, heads=2, bottleneck=1)
+    attend_to_first_channel(pooling, [math.log(3) / math.tanh(1), -math.log(3) / math.tanh(1)])
+    pooled = pooling(torch.tensor([[[0.0, 1.0], [8.0, 4.0], [0.0, 1.0], [8.0, 4.0]]]))
+    means = [0.75, 5.0, 0.25, 7.0]
+    deviations = [
+        (3 / 16) ** 0.5,
+        3**0.5,
+        (3 / 16) ** 0.5,
+        3**0.5,
+    ]  # weights 1/4 and 3/4 on two values d apart: d² 3/16
+    torch.testing.assert_close(pooled, torch.tensor([[*means, *deviations]]))
+
+
+def test_one_head_is_self_attention_with_deviations() -> None:
+    single, multi = SelfAttentivePooling(6, bottleneck=4), MultiHeadAttentivePooling(6, heads=1, bottleneck=4)
+    multi.load_state_dict(single.state_dict())
+    torch.testing.assert_close(multi(frames(2, 6, 30))[:, :6], single(frames(2, 6, 30)))
+
+
+def test_a_head_does_not_see_the_channels_of_another() -> None:
+    pooling = MultiHeadAttentivePooling(6, heads=2, bottleneck=4)
+    inputs = frames(1, 6, 30)
+    changed = inputs.clone()
+    changed[:, 3:] += frames(1, 3, 30, seed=1)
+    before, after = pooling(inputs)[0], pooling(changed)[0]
+    same = torch.isclose(before, after)
+    assert same.tolist() == [True, True, True, False, False, False] * 2
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda: SelfAttentivePooling(6, bottleneck=4), lambda: MultiHeadAttentivePooling(6, heads=3, bottleneck=4)],
+)
+def test_a_scalar_attention_without_weights_weighs_frames_alike(make: Callable[[], nn.Module]) -> None:
+    pooling = make()
+    nn.init.zeros_(pooling.get_parameter("attention.weight"))
+    inputs = frames(2, 6, 30)
+    torch.testing.assert_close(pooling(inputs), StatisticsPooling(6)(inputs)[:, : pooling.out_dim])
+
+
+@pytest.mark.parametrize("heads", [0, 4, 12])
+def test_heads_that_do_not_divide_the_channels_are_refused(heads: int) -> None:
+    with pytest.raises(ConfigError, match=f"pooling.heads={heads} must divide the 6 channels"):
+        MultiHeadAttentivePooling(6, heads=heads, bottleneck=4)
+
+
+@pytest.mark.parametrize("leaf", leaves("pooling"))
+def test_every_leaf_is_a_pooling_under_test_here(leaf: str) -> None:
+    pooling = build.instantiate(composed("model=ecapa", f"pooling={leaf}").pooling, 8)
+    assert type(pooling) in {type(make()) for make in POOLINGS.values()}
+    assert pooling(frames(2, 8, 5)).shape == (2, pooling.out_dim)
+
+
+@pytest.mark.parametrize("global_context", [False, True])
+def test_global_context_is_a_choice_on_the_command_line(global_context: bool) -> None:
+    config = composed("pooling=attentive_statistics", f"pooling.global_context={global_context}")
+    assert (build.instantiate(config.pooling, 8).context_layer is not None) == global_context
+
+
 @pytest.mark.parametrize("name", POOLINGS)
 @given(seed=st.integers(0, 1000), num_frames=st.integers(1, 40))
 def test_the_order_of_the_frames_does_not_matter(name: str, seed: int, num_frames: int) -> None:
     torch.manual_seed(seed)
     pooling = POOLINGS[name]()
-    inputs = frames(2, 3, num_frames, seed=seed)
+    inputs = frames(2, 6, num_frames, seed=seed)
     mixed = inputs[..., torch.randperm(num_frames)]
     torch.testing.assert_close(pooling(mixed), pooling(inputs), atol=1e-4, rtol=1e-4)
 
@@ -96,7 +195,7 @@ def test_the_order_of_the_frames_does_not_matter(name: str, seed: int, num_frame
 @pytest.mark.parametrize("value", [0.0, 1.0, -300.0])
 def test_constant_frames_have_a_finite_gradient(name: str, value: float) -> None:
     pooling = POOLINGS[name]()
-    inputs = torch.full((2, 3, 10), value, requires_grad=True)
+    inputs = torch.full((2, 6, 10), value, requires_grad=True)
     pooled = pooling(inputs)
     pooled.square().sum().backward()
     assert pooled.isfinite().all()
@@ -107,32 +206,40 @@ def test_constant_frames_have_a_finite_gradient(name: str, value: float) -> None
 
 @pytest.mark.parametrize("name", POOLINGS)
 def test_one_frame_is_pooled_to_itself(name: str) -> None:
-    inputs = frames(2, 3, 1)
+    inputs = frames(2, 6, 1)
     pooled = POOLINGS[name]()(inputs)
-    torch.testing.assert_close(pooled[:, :3], inputs[..., 0])
-    torch.testing.assert_close(pooled[:, 3:], torch.full_like(pooled[:, 3:], 1e-4))
+    torch.testing.assert_close(pooled[:, :6], inputs[..., 0])
+    torch.testing.assert_close(pooled[:, 6:], torch.full_like(pooled[:, 6:], 1e-4))
 
 
 @pytest.mark.parametrize("name", POOLINGS)
 def test_the_size_it_announces_is_the_size_it_gives(name: str) -> None:
     pooling = POOLINGS[name]()
-    assert pooling(frames(2, 3, 7)).shape == (2, pooling.out_dim)
+    assert pooling(frames(2, 6, 7)).shape == (2, pooling.out_dim)
 
 
-# Attention weights are bfloat16 themselves; the others only sum.
+# Attention weights are bfloat16 themselves; the others only sum, and a maximum does not even that.
 @pytest.mark.parametrize(
     ("name", "tolerance"),
-    [("average", 1e-3), ("statistics", 1e-3), ("attentive", 1e-2), ("attentive with context", 1e-2)],
+    [
+        ("average", 1e-3),
+        ("max", 0),
+        ("statistics", 1e-3),
+        ("self-attentive", 1e-2),
+        ("attentive", 1e-2),
+        ("attentive with context", 1e-2),
+        ("multi-head", 1e-2),
+    ],
 )
 def test_half_precision_frames_are_summed_in_full(name: str, tolerance: float) -> None:
     """1000 frames around 300: a bfloat16 sum would stop growing at 512."""
-    inputs = (300 + 8 * frames(2, 3, 1000)).bfloat16()
+    inputs = (300 + 8 * frames(2, 6, 1000)).bfloat16()
     pooling = POOLINGS[name]()
     with torch.autocast("cpu", torch.bfloat16):
         pooled = pooling(inputs)
     assert pooled.dtype == torch.float32
-    expected = pooling(inputs.float())[:, :3]
-    torch.testing.assert_close(pooled[:, :3], expected, atol=1e-5, rtol=tolerance)
+    expected = pooling(inputs.float())[:, :6]
+    torch.testing.assert_close(pooled[:, :6], expected, atol=1e-5, rtol=tolerance)
 
 
 @given(seed=st.integers(0, 1000), shift=st.floats(-50, 50), factor=st.floats(0.1, 10))

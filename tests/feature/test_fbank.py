@@ -158,12 +158,12 @@ def test_half_precision_waveforms_are_computed_in_full() -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"f_max": 8000.5}, "f_max=8000.5 must satisfy .* <= 8000 Hz, half of feature.sample_rate=16000"),
-        ({"sample_rate": 8000, "f_max": 7600.0}, "<= 4000 Hz, half of feature.sample_rate=8000"),
+        ({"f_max": 8000.5}, "f_max=8000.5 is above 8000 Hz, half of feature.sample_rate=16000"),
+        ({"sample_rate": 8000, "f_max": 7600.0}, "above 4000 Hz, .* raise feature.sample_rate to 15200 or more"),
         ({"f_min": 4000.0, "f_max": 3000.0}, "0 <= f_min < f_max"),
         ({"f_min": -1.0}, "0 <= f_min"),
         ({"window": "haming"}, "'haming' does not exist; choose one of hamming, hann, povey, rectangular"),
-        ({"normalise": "cmvn"}, "'cmvn' does not exist; choose one of mean, mean_variance, none"),
+        ({"normalise": "cmvn"}, "'cmvn' does not exist; choose one of mean, mean_variance, per_frame, none"),
         ({"frame_shift_ms": 0.0}, "frame_shift_ms=0.0"),
         ({"frame_length_ms": 0.0}, "frame_length_ms=0.0"),
         ({"n_mels": 0}, "n_mels=0"),

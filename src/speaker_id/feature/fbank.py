@@ -4,10 +4,10 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from speaker_id.errors import ConfigError, TooShort
 from speaker_id.feature.band import upper_edge
+from speaker_id.feature.frames import by_chunk, power_spectrum
 from speaker_id.feature.normalise import check_kind, normalise
 
 KALDI_SCALE = 32768.0  # Kaldi computes on 16-bit integers
@@ -51,24 +51,24 @@ class Fbank(nn.Module):
         self.n_fft = 1 << (self.frame - 1).bit_length()
         self.preemphasis = preemphasis
         self.normalise = check_kind(normalise)
-        self.register_buffer("window", _window(window, self.frame), persistent=False)
+        self.register_buffer("window", KALDI_SCALE * _window(window, self.frame), persistent=False)
         self.register_buffer("mel_filters", _mel_filters(n_mels, self.n_fft, sample_rate, f_min, top), persistent=False)
 
     def forward(self, waveforms: Tensor) -> Tensor:
         if waveforms.shape[-1] < self.frame:
             raise TooShort(f"{waveforms.shape[-1]} samples are less than one frame of {self.frame}; record more")
-        # One recording at a time: the spectra of one fit into the cache, those of a batch do not.
-        frames = torch.stack([self._log_mel(waveform) for waveform in waveforms.float()])
-        return normalise(frames, self.normalise)
+        frames = waveforms.float().unfold(-1, self.frame, self.hop)
+        return normalise(by_chunk(frames, self._log_mel), self.normalise)
 
-    def _log_mel(self, waveform: Tensor) -> Tensor:
-        """(S,) -> (F, T)"""
-        frames = (waveform * KALDI_SCALE).unfold(0, self.frame, self.hop)
+    def _log_mel(self, frames: Tensor) -> Tensor:
+        """(..., frame) -> (..., F)"""
         frames = frames - frames.mean(dim=-1, keepdim=True)
-        previous = functional.pad(frames.unsqueeze(0), (1, 0), mode="replicate").squeeze(0)[:, :-1]
-        frames = (frames - self.preemphasis * previous) * self.window
-        power = torch.fft.rfft(frames, n=self.n_fft).abs().square()
-        return torch.mm(self.mel_filters, power.T).clamp_min(LOG_FLOOR).log()
+        lagged = self.preemphasis * frames
+        frames[..., 1:] -= lagged[..., :-1]
+        frames[..., :1] -= lagged[..., :1]  # what came before a frame is its first sample again
+        frames *= self.window
+        power = power_spectrum(frames, self.n_fft)
+        return (power @ self.mel_filters).clamp_min(LOG_FLOOR).log()
 
 
 def _window(kind: str, length: int) -> Tensor:
@@ -85,7 +85,7 @@ def _window(kind: str, length: int) -> Tensor:
 
 
 def _mel_filters(n_mels: int, n_fft: int, sample_rate: int, f_min: float, f_max: float) -> Tensor:
-    """Triangles on Kaldi's mel scale, 1127 ln(1 + f / 700): (F, n_fft / 2 + 1)."""
+    """Triangles on Kaldi's mel scale, 1127 ln(1 + f / 700): (n_fft / 2 + 1, F)."""
     mel = 1127.0 * torch.log1p(torch.arange(n_fft // 2 + 1) * (sample_rate / n_fft) / 700.0)
     low, high = (1127.0 * math.log1p(f / 700.0) for f in (f_min, f_max))
     step = (high - low) / (n_mels + 1)
@@ -94,4 +94,4 @@ def _mel_filters(n_mels: int, n_fft: int, sample_rate: int, f_min: float, f_max:
     falling = (left + 2 * step - mel) / step
     filters = torch.minimum(rising, falling).clamp_min(0.0)
     filters[:, -1] = 0.0  # Kaldi leaves the Nyquist bin out
-    return filters
+    return filters.T.contiguous()
