@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import nn
@@ -52,7 +53,9 @@ def embedding_model(model: Mapping[str, Any], pooling: Mapping[str, Any], in_dim
     """Backbone, pooling and projection of the `model` and `pooling` groups; each learns its input size here."""
     backbone: Any = instantiate(model["backbone"], in_dim)
     pool: Any = instantiate(pooling, backbone.out_dim)
-    return EmbeddingModel(backbone, pool, instantiate(model["projection"], pool.out_dim))
+    whole = EmbeddingModel(backbone, pool, instantiate(model["projection"], pool.out_dim))
+    # Convolutions over maps run up to twice as fast with their channels innermost; other weights are not touched.
+    return whole.to(memory_format=torch.channels_last)
 
 
 def feature(config: Mapping[str, Any]) -> nn.Module:
