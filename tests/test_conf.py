@@ -1,7 +1,7 @@
 """Every leaf of conf/ is under test the moment it exists: it composes, and fits its class.
 
 What features and models promise is tested over their leaves in feature/test_every_feature.py and
-model/test_every_model.py; a new backbone needs a `TINY` entry in tests/model/tiny.py and nothing else.
+model/test_every_model.py, at the sizes that each backbone's `TINY` names.
 """
 
 from collections.abc import Iterator

@@ -95,6 +95,13 @@ class HasMargin(Protocol):
     margin: float
 
 
+@runtime_checkable
+class ComparesUtterances(Protocol):
+    """A loss for batches that hold at least `utterances_per_speaker` utterances of each of their speakers."""
+
+    utterances_per_speaker: ClassVar[int]
+
+
 class OperatingPoint(NamedTuple):
     """Where a model decides: accept means `score >= threshold`. Saved with the model's weights."""
 

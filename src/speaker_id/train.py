@@ -20,7 +20,9 @@ from rich.table import Table
 
 from speaker_id import build, checkpoint
 from speaker_id.commandline import reported, run_command
+from speaker_id.contracts import ComparesUtterances
 from speaker_id.errors import CheckpointError, ConfigError, TrainingError
+from speaker_id.loss.groups import GROUPED_BATCHES
 from speaker_id.training.allocator import keep_memory
 from speaker_id.training.datamodule import SpeakerDataModule
 from speaker_id.training.module import SpeakerModule
@@ -34,6 +36,7 @@ KNOWN_REMARKS = (
     r"The number of training batches \(\d+\) is smaller than the logging interval",  # our log lines do not need it
     r"The '\w+_dataloader' does not have many workers",  # data.num_workers is the user's choice
     r"It is recommended to use `self\.log\('val/\w+', \.\.\., sync_dist=True\)`",  # every rank has the same value
+    r"Found \d+ module\(s\) in eval mode at the start of training",  # a frozen encoder is meant to stay in it
     r"The dirpath has changed from",  # a resumed run has a folder of its own
     r"Checkpoint directory .* exists and is not empty",  # a run resumed in place
 )
@@ -49,6 +52,7 @@ def train(config: DictConfig) -> float:
         return train_in_own_process()
     datamodule = make_datamodule(config)
     module = make_module(config, datamodule)
+    check_batches(datamodule, module)
     ckpt_path = None if config.ckpt_path is None else checked_checkpoint(config.ckpt_path, module)
     log_start(trainer, datamodule, module)
     if trainer.is_global_zero:
@@ -87,9 +91,11 @@ def make_datamodule(config: DictConfig) -> SpeakerDataModule:
 
 
 def make_module(config: DictConfig, datamodule: SpeakerDataModule) -> SpeakerModule:
+    feature = datamodule.feature if checkpoint.has_weights(datamodule.feature) else None
     model = build.embedding_model(config.model, config.pooling, int(datamodule.feature.out_dim))  # type: ignore[arg-type]
     if config.pretrained is not None:
-        report_unloaded(checkpoint.load_weights(model, config.pretrained, strict=config.pretrained_strict))
+        strict = config.pretrained_strict
+        report_unloaded(checkpoint.load_weights(model, config.pretrained, strict=strict, feature=feature))
     return SpeakerModule(
         embedding_model=model,
         loss=build.instantiate(config.loss, model.out_dim, datamodule.num_speakers),
@@ -97,7 +103,23 @@ def make_module(config: DictConfig, datamodule: SpeakerDataModule) -> SpeakerMod
         scheduler=build.instantiate(config.scheduler),
         config={group: build.plain(config[group]) for group in ("feature", "model", "pooling")},
         speakers=datamodule.speakers,
+        feature=feature,
+        feature_augmentation=datamodule.feature_augmentation,
     )
+
+
+def check_batches(datamodule: SpeakerDataModule, module: SpeakerModule) -> None:
+    """Raise ConfigError, naming the override that helps, for batches in which the loss has nothing to compare."""
+    if not isinstance(module.loss, ComparesUtterances):
+        return
+    loss, group = HydraConfig.get().runtime.choices["loss"], datamodule.utterances_per_speaker
+    if datamodule.sampling != "balanced" or group < module.loss.utterances_per_speaker:
+        raise ConfigError(f"loss={loss} needs batches of several utterances a speaker: add {GROUPED_BATCHES}")
+    if datamodule.batch_size < 2 * group:
+        raise ConfigError(
+            f"loss={loss} compares speakers, and data.batch_size={datamodule.batch_size} holds one at "
+            f"data.utterances_per_speaker={group}: take data.batch_size={2 * group} or more"
+        )
 
 
 def checked_checkpoint(path: str, module: SpeakerModule) -> Path:
@@ -139,6 +161,10 @@ def log_start(trainer: pl.Trainer, datamodule: SpeakerDataModule, module: Speake
         return
     parameters = sum(parameter.numel() for parameter in module.embedding_model.parameters())
     logger.info("embedding model: %.2f M parameters", parameters / 1e6)
+    if module.feature is not None:
+        sizes = [(parameter.numel(), parameter.requires_grad) for parameter in module.feature.parameters()]
+        learning = sum(size for size, learns in sizes if learns)
+        logger.info("feature: %.2f M parameters, %d of them learn", sum(size for size, _ in sizes) / 1e6, learning)
     logger.info(
         "training: %d utterances of %d speakers, %d classes; validation: %d utterances of %d speakers",
         len(datamodule.train_set), len(datamodule.speakers), datamodule.num_speakers,

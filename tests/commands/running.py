@@ -21,7 +21,8 @@ import torch
 from torch import Tensor
 
 from inference.tiny_model import RATE
-from model.tiny import TINY
+from leaves import composed
+from speaker_id import build
 from speaker_id.contracts import FloatArray
 
 QUICK = [
@@ -64,7 +65,9 @@ def sway(pitch: float, seconds: float, rng: np.random.Generator) -> FloatArray:
 
 
 def tiny(model: str = "ecapa") -> list[str]:
-    return [f"model={model}", *TINY[model], *QUICK]
+    backbone = build.target_class(composed(f"model={model}").model.backbone).TINY
+    sizes = [f"model.backbone.{option}={value}".replace(" ", "") for option, value in backbone.items()]
+    return [f"model={model}", *sizes, "model.projection.dim=12", *QUICK]
 
 
 def run_here(module: str, *arguments: str) -> Finished:

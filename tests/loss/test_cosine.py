@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from speaker_id.contracts import HasMargin
-from speaker_id.loss.cosine import AdditiveAngularMargin, AdditiveMargin, CosineHead
+from speaker_id.errors import ConfigError
+from speaker_id.loss.cosine import AdditiveAngularMargin, AdditiveMargin, CosineHead, RealAdditiveMargin
 
 Margin = AdditiveMargin | AdditiveAngularMargin
 KINDS: dict[str, Callable[..., Margin]] = {
@@ -207,3 +208,51 @@ def test_the_only_parameters_are_one_vector_a_speaker() -> None:
         shapes = {name: tuple(p.shape) for name, p in kind(6, 5, margin=0.2, scale=30.0).named_parameters()}
         assert shapes == {"head.weight": (5, 6)}
         assert isinstance(kind(6, 5, margin=0.2, scale=30.0), nn.Module)
+
+
+def real(embeddings: Tensor, weights: Tensor, labels: list[int], *, margin: float, scale: float) -> float:
+    loss = RealAdditiveMargin(*reversed(weights.shape), margin=margin, scale=scale)
+    with torch.no_grad():
+        loss.head.weight.copy_(weights)
+    return float(loss(embeddings, torch.tensor(labels)).loss.detach())
+
+
+def test_real_additive_margin_by_hand() -> None:
+    # cosines 0.6, 0.8 and 0, target first: the second lacks 0.8 - 0.6 + 0.2, the third is more than 0.2 away
+    value = real(torch.tensor([[0.6, 0.8, 0.0]]), torch.eye(3), [0], margin=0.2, scale=10.0)
+    assert value == pytest.approx(math.log(1 + math.exp(4) + math.exp(0)), abs=1e-5)
+
+
+def test_real_additive_margin_is_additive_margin_while_nobody_is_separated() -> None:
+    weights, row = torch.eye(3), torch.tensor([[0.5, 0.5, 0.5**0.5]])
+    plain = AdditiveMargin(3, 3, margin=0.2, scale=10.0)
+    expected = with_weights(plain, weights)(row, torch.tensor([0])).loss
+    assert real(row, weights, [0], margin=0.2, scale=10.0) == pytest.approx(float(expected.detach()), abs=1e-5)
+
+
+def test_a_speaker_who_is_a_margin_away_pulls_no_more() -> None:
+    loss = RealAdditiveMargin(3, 3, margin=0.2, scale=30.0)
+    with_weights(loss, torch.eye(3))  # type: ignore[arg-type]
+    row = torch.tensor([[0.9, 0.2, 0.1]], requires_grad=True)
+    result = loss(row, torch.tensor([0]))
+    result.loss.backward()
+    assert float(result.loss.detach()) == pytest.approx(math.log(3))
+    assert row.grad is not None
+    assert not row.grad.any()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("smoothing", [-0.1, 1.0, float("nan")])
+def test_a_label_smoothing_that_is_no_part_is_refused(kind: str, smoothing: float) -> None:
+    with pytest.raises(ConfigError, match=r"loss\.label_smoothing=.* 0 \(off\) or more, below 1"):
+        KINDS[kind](6, 5, margin=0.2, scale=30.0, label_smoothing=smoothing)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_label_smoothing_works_on_the_logits_that_the_margin_moved(kind: str) -> None:
+    """By hand for cosines 0 (target) and 1: with logits a and b the loss is 0.9 log-loss of a + 0.1 their mean."""
+    loss = with_weights(KINDS[kind](2, 2, margin=0.5, scale=2.0, label_smoothing=0.2), torch.eye(2))
+    target = {"am": -0.5, "aam": -math.sin(0.5), "aam easy": 0.0}[kind]
+    losses = [math.log(1 + math.exp(2 * 1 - 2 * target)), math.log(1 + math.exp(2 * target - 2 * 1))]
+    value = loss(torch.tensor([[0.0, 1.0]]), torch.tensor([0])).loss.detach()
+    assert float(value) == pytest.approx(0.9 * losses[0] + 0.1 * losses[1], abs=1e-3)

@@ -172,7 +172,7 @@ def test_one_step_of_adam_lowers_the_loss_and_moves_every_parameter(model: str, 
     network, head = fresh(model, pooling, loss)
     network.train()
     parameters = [*network.parameters(), *head.parameters()]
-    optimizer = torch.optim.Adam(parameters, lr=2e-3)
+    optimizer = torch.optim.Adam(parameters, lr=1e-4)  # more overshoots where random weights are nearly right
     batch, labels = features(8), torch.arange(8) % NUM_SPEAKERS
     before = head(network(batch), labels)
     assert before.loss.ndim == 0

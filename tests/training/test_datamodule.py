@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from speaker_id.contracts import FeatureBatch, WaveformBatch
 from speaker_id.data.lists import read_list, write_list
-from speaker_id.errors import DataError
+from speaker_id.errors import ConfigError, DataError
 from speaker_id.training.datamodule import SpeakerDataModule, split_lists
 from training.tiny_run import SaveFirstEpoch, datamodule, module, trainer
 
@@ -56,6 +56,26 @@ def test_training_batches_hold_crops_labels_and_rows(data_list: Path) -> None:
         assert (batch.labels % 4 == batch.indices // 3).all()
         seen |= set(zip(batch.indices.tolist(), batch.labels.tolist(), strict=True))
     assert seen == {(row, row // 3 + 4 * speed) for row in range(12) for speed in range(2)}
+
+
+@pytest.mark.parametrize("num_ranks", [1, 2])
+def test_balanced_batches_hold_several_crops_of_each_speaker(data_list: Path, num_ranks: int) -> None:
+    for rank in range(num_ranks):
+        made = datamodule(data_list, sampling="balanced", utterances_per_speaker=2, batch_size=6, speeds=[1.0, 1.1])
+        batches: list[WaveformBatch] = list(as_rank(made, rank, num_ranks).train_dataloader())
+        assert len(batches) == 4 // num_ranks  # 24 crops
+        for batch in batches:
+            pairs = batch.labels.reshape(3, 2)
+            assert torch.equal(pairs[:, 0], pairs[:, 1])
+            assert len(set(pairs[:, 0].tolist())) == 3
+            assert not (batch.waveforms[::2] == batch.waveforms[1::2]).all(dim=1).any()
+
+
+def test_batches_that_cannot_be_balanced_are_refused_before_the_training(data_list: Path) -> None:
+    with pytest.raises(ConfigError, match=r"data\.batch_size=6 is no multiple of data\.utterances_per_speaker=4"):
+        datamodule(data_list, sampling="balanced", batch_size=6)
+    with pytest.raises(ConfigError, match=r"data\.sampling='pairs' does not exist"):
+        datamodule(data_list, sampling="pairs")
 
 
 def test_validation_batches_hold_every_recording_once_at_one_length_each(data_list: Path) -> None:

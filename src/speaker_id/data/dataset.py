@@ -51,7 +51,9 @@ class TrainingDataset(Dataset[Item]):
     def __len__(self) -> int:
         return len(self.data.utterances)
 
-    def __getitem__(self, draw: Draw) -> Item:
+    def __getitem__(self, draw: Draw | int) -> Item:
+        if isinstance(draw, int):  # Lightning's overfit_batches puts a sampler of rows in the place of ours
+            draw = Draw(row=draw, speed=0, seed=draw)
         rng = np.random.default_rng(draw.seed)
         speed = self.speeds[draw.speed]
         try:

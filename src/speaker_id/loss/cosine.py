@@ -1,4 +1,4 @@
-"""Losses over cosines to one weight vector a speaker: plain, with an additive margin, with an angular margin."""
+"""Losses over cosines to one weight vector a speaker, with a margin that the target has to make up for."""
 
 import math
 
@@ -7,6 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from speaker_id.contracts import LossOutput
+from speaker_id.loss.precision import full_precision, in_full_precision
+from speaker_id.loss.softmax import checked_smoothing
 
 SINE_FLOOR = 1e-7  # under the root of 1 - cos^2: the slope stays finite at the poles
 
@@ -19,14 +21,37 @@ class CosineHead(nn.Module):
         self.weight = nn.Parameter(torch.empty(num_speakers, in_dim))
         nn.init.xavier_normal_(self.weight)
 
+    @in_full_precision
     def forward(self, embeddings: Tensor) -> Tensor:
-        with torch.autocast(device_type=embeddings.device.type, enabled=False):
-            unit = functional.normalize(embeddings.float())
-            return functional.linear(unit, functional.normalize(self.weight.float()))
+        return functional.linear(functional.normalize(embeddings), functional.normalize(full_precision(self.weight)))
 
 
 class AdditiveMargin(nn.Module):
     """AM-softmax, logits s (cos - m [target]): (B, E), (B,) -> LossOutput. Wang et al. 2018, arXiv 1801.05599."""
+
+    def __init__(
+        self, in_dim: int, num_speakers: int, *, margin: float, scale: float, label_smoothing: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.margin = margin
+        self.scale = scale
+        self.label_smoothing = checked_smoothing(label_smoothing)
+        self.head = CosineHead(in_dim, num_speakers)
+
+    def forward(self, embeddings: Tensor, labels: Tensor) -> LossOutput:
+        cosines = self.head(embeddings)
+        column = labels.unsqueeze(1)
+        moved = cosines.scatter(1, column, cosines.gather(1, column) - self.margin)
+        return margin_output(cosines, moved, labels, scale=self.scale, label_smoothing=self.label_smoothing)
+
+
+class RealAdditiveMargin(nn.Module):
+    """Real AM-softmax: (B, E), (B,) -> LossOutput. Li et al. 2022, arXiv 2110.09116.
+
+    log(1 + sum over the other speakers j of exp(max(0, s (cos_j - cos_target + m)))): AM-softmax, but a speaker who is
+    already a margin away counts as if right at the margin, and pulls no more. So the loss cannot fall below log(K),
+    and without a margin it is not softmax, but its hinge.
+    """
 
     def __init__(self, in_dim: int, num_speakers: int, *, margin: float, scale: float) -> None:
         super().__init__()
@@ -36,8 +61,9 @@ class AdditiveMargin(nn.Module):
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> LossOutput:
         cosines = self.head(embeddings)
-        target = cosines.gather(1, labels.unsqueeze(1))
-        return margin_output(cosines, target - self.margin, labels, self.scale)
+        column = labels.unsqueeze(1)
+        missing = functional.relu(cosines - cosines.gather(1, column) + self.margin).scatter(1, column, 0.0)
+        return margin_output(cosines, missing, labels, scale=self.scale)
 
 
 class AdditiveAngularMargin(nn.Module):
@@ -48,28 +74,47 @@ class AdditiveAngularMargin(nn.Module):
     """
 
     def __init__(
-        self, in_dim: int, num_speakers: int, *, margin: float, scale: float, easy_margin: bool = False
+        self,
+        in_dim: int,
+        num_speakers: int,
+        *,
+        margin: float,
+        scale: float,
+        easy_margin: bool = False,
+        label_smoothing: float = 0.0,
     ) -> None:
         super().__init__()
         self.margin = margin
         self.scale = scale
         self.easy_margin = easy_margin
+        self.label_smoothing = checked_smoothing(label_smoothing)
         self.head = CosineHead(in_dim, num_speakers)
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> LossOutput:
         cosines = self.head(embeddings)
-        target = cosines.gather(1, labels.unsqueeze(1))
-        return margin_output(cosines, self._with_margin(target), labels, self.scale)
-
-    def _with_margin(self, cosine: Tensor) -> Tensor:
-        sine = (1.0 - cosine.square()).clamp_min(SINE_FLOOR).sqrt()
-        moved = cosine * math.cos(self.margin) - sine * math.sin(self.margin)
-        if self.easy_margin:
-            return torch.where(cosine > 0, moved, cosine)
-        return torch.where(cosine > -math.cos(self.margin), moved, cosine - self.margin * math.sin(self.margin))
+        column = labels.unsqueeze(1)
+        target = with_angular_margin(cosines.gather(1, column), self.margin, easy=self.easy_margin)
+        moved = cosines.scatter(1, column, target)
+        return margin_output(cosines, moved, labels, scale=self.scale, label_smoothing=self.label_smoothing)
 
 
-def margin_output(cosines: Tensor, target: Tensor, labels: Tensor, scale: float) -> LossOutput:
-    """Cross-entropy after the target column (B, 1) replaced its cosine; the logits returned carry no margin."""
-    logits = scale * cosines.scatter(1, labels.unsqueeze(1), target)
-    return LossOutput(functional.cross_entropy(logits, labels), scale * cosines)
+def with_angular_margin(cosine: Tensor, margin: float, *, easy: bool = False) -> Tensor:
+    """What the target's cosine becomes, falling all the way from 0 to pi."""
+    moved = turned(cosine, margin)
+    if easy:
+        return torch.where(cosine > 0, moved, cosine)
+    return torch.where(cosine > -math.cos(margin), moved, cosine - margin * math.sin(margin))
+
+
+def turned(cosine: Tensor, angle: float) -> Tensor:
+    """cos(theta) -> cos(theta + angle), with a finite slope everywhere."""
+    sine = (1.0 - cosine.square()).clamp_min(SINE_FLOOR).sqrt()
+    return cosine * math.cos(angle) - sine * math.sin(angle)
+
+
+def margin_output(
+    cosines: Tensor, moved: Tensor, labels: Tensor, *, scale: float, label_smoothing: float = 0.0
+) -> LossOutput:
+    """Cross-entropy over the cosines that the margin moved; the logits returned carry no margin. All (B, K)."""
+    loss = functional.cross_entropy(scale * moved, labels, label_smoothing=label_smoothing)
+    return LossOutput(loss, scale * cosines)

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from speaker_id.checkpoint import has_weights
 from speaker_id.contracts import FeatureBatch, WaveformAugmentation, WaveformBatch
 from speaker_id.data.dataset import EvaluationDataset, TrainingDataset, collate
 from speaker_id.data.lengths import equal_length_batches
@@ -18,8 +19,8 @@ from speaker_id.data.sampler import TrainingSampler
 class SpeakerDataModule(pl.LightningDataModule):
     """Training crops and whole validation recordings of data lists.
 
-    Without `val_list`, `val_fraction` of the training list's *speakers* are held out. Raises DataError for lists
-    that cannot be used, before the first batch.
+    Without `val_list`, `val_fraction` of the training list's *speakers* are held out. Raises DataError for lists that
+    cannot be used and ConfigError for batches that cannot be made of them, before the first batch.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class SpeakerDataModule(pl.LightningDataModule):
         speeds: Sequence[float],
         sampling: str,
         crops_per_speaker: int,
+        utterances_per_speaker: int = 4,
         passes: int = 1,
         batch_size: int,
         eval_batch_seconds: float,
@@ -47,8 +49,9 @@ class SpeakerDataModule(pl.LightningDataModule):
         super().__init__()
         self.feature = feature
         self.feature_augmentation = feature_augmentation or nn.Identity()
-        self.sampling, self.crops_per_speaker, self.passes = sampling, crops_per_speaker, passes
-        self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
+        self.sampling, self.passes, self.batch_size = sampling, passes, batch_size
+        self.crops_per_speaker, self.utterances_per_speaker = crops_per_speaker, utterances_per_speaker
+        self.num_workers, self.seed = num_workers, seed
         self.eval_batch_seconds = eval_batch_seconds
         self.sample_rate = int(feature.sample_rate)  # type: ignore[arg-type]
         train, val = split_lists(train_list, val_list, root=root, val_fraction=val_fraction, seed=seed)
@@ -63,25 +66,30 @@ class SpeakerDataModule(pl.LightningDataModule):
         self.val_set = EvaluationDataset(
             val, sample_rate=self.sample_rate, min_seconds=min_seconds, max_seconds=max_seconds
         )
+        self.sampler(rank=0, num_ranks=1)  # what it refuses is better refused here than when the training begins
 
     @property
     def num_speakers(self) -> int:
         """Classes of the loss: training speakers times speeds."""
         return self.train_set.num_speakers
 
-    def train_dataloader(self) -> DataLoader[Any]:
-        rank, num_ranks = self._rank()
-        sampler = TrainingSampler(
+    def sampler(self, *, rank: int, num_ranks: int) -> TrainingSampler:
+        return TrainingSampler(
             self.train_set.labels,
             num_speeds=len(self.train_set.speeds),
             sampling=self.sampling,
             crops_per_speaker=self.crops_per_speaker,
+            utterances_per_speaker=self.utterances_per_speaker,
             passes=self.passes,
             batch_size=self.batch_size,
             seed=self.seed,
             rank=rank,
             num_ranks=num_ranks,
         )
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        rank, num_ranks = self._rank()
+        sampler = self.sampler(rank=rank, num_ranks=num_ranks)
         return self._loader(self.train_set, batch_size=self.batch_size, sampler=sampler)
 
     def val_dataloader(self) -> DataLoader[Any]:
@@ -91,7 +99,9 @@ class SpeakerDataModule(pl.LightningDataModule):
         # A rank without a batch of its own repeats the first; the callback drops duplicates by row.
         return self._loader(self.val_set, batch_sampler=batches[rank::num_ranks] or batches[:1])
 
-    def on_after_batch_transfer(self, batch: WaveformBatch, dataloader_idx: int) -> FeatureBatch:
+    def on_after_batch_transfer(self, batch: WaveformBatch, dataloader_idx: int) -> FeatureBatch | WaveformBatch:
+        if has_weights(self.feature):
+            return batch  # the training module runs it, and trains it
         features = self.feature.to(batch.waveforms.device)(batch.waveforms)
         if self.trainer is not None and self.trainer.training:
             features = self.feature_augmentation.to(features.device)(features)
