@@ -37,6 +37,7 @@ KNOWN_REMARKS = (
     r"The '\w+_dataloader' does not have many workers",  # data.num_workers is the user's choice
     r"It is recommended to use `self\.log\('val/\w+', \.\.\., sync_dist=True\)`",  # every rank has the same value
     r"Found \d+ module\(s\) in eval mode at the start of training",  # a frozen encoder is meant to stay in it
+    r"You requested to overfit but enabled train dataloader shuffling",  # debug=overfit: it is what it is for
     r"The dirpath has changed from",  # a resumed run has a folder of its own
     r"Checkpoint directory .* exists and is not empty",  # a run resumed in place
 )

@@ -108,6 +108,18 @@ def test_without_a_validation_list_two_speakers_of_six_are_held_out(corpus: Corp
 
 
 @pytest.mark.slow
+def test_overfitting_sees_the_same_crops_again_and_its_loss_falls(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    small = [option for option in tiny() if not option.startswith("trainer.max_epochs")]
+    finished = run_here("train", "debug=overfit", "optimizer.lr=3e-3", *corpus.lists, *small)
+    assert finished.status == 0, finished.out
+    losses = [float(found) for found in re.findall(r"batch 2/2, loss (\d+\.\d+)", finished.out)]
+    assert len(losses) == 20
+    assert losses[-1] < 0.8 * losses[0]
+
+
 def test_an_experiment_and_a_fast_debugging_run_compose(
     corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
