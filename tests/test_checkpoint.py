@@ -466,3 +466,143 @@ def test_the_bundle_holds_the_weights_under_the_names_of_the_model(tmp_path: Pat
     assert set(weights) == set(tiny().embedding_model.state_dict())
     assert {name.split(".")[0] for name in weights} == {"backbone", "pooling", "projection"}
     save_file(weights, tmp_path / "again.safetensors")  # nothing in it shares memory or is not contiguous
+
+
+# --- features that have weights ---------------------------------------------------------------------------------------
+
+SSL = {
+    "_target_": "speaker_id.feature.ssl.SslEncoder",
+    "name": "nobody/nothing",
+    "layers": "all",
+    "fine_tune": False,
+    "freeze_cnn": True,
+    "normalise": "mean",
+    "normalise_waveform": True,
+    "encoder": {
+        "model_type": "wavlm",
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 24,
+        "conv_dim": [8] * 7,
+        "num_conv_pos_embeddings": 8,
+        "num_conv_pos_embedding_groups": 2,
+    },
+}
+
+
+@cache
+def ssl_model(seed: int = 0) -> LoadedModel:
+    """A model over an encoder of random weights; the hub knows nothing of it."""
+    pytest.importorskip("transformers")
+    torch.manual_seed(seed)
+    feature: Any = build.feature(SSL)
+    nn.init.normal_(feature.layer_weights)
+    config = {**tiny().config, "feature": {**SSL, **feature.resolved}}
+    model = build.embedding_model(config["model"], config["pooling"], 16)
+    return LoadedModel(feature, model.eval(), POINT, config, ["a", "b"], "0" * 64)
+
+
+def saved_ssl(path: Path, *, seed: int = 0, change: Callable[[dict[str, Any]], Any] | None = None) -> Path:
+    made = ssl_model(seed)
+    weights = {PREFIX + name: tensor for name, tensor in made.embedding_model.state_dict().items()}
+    weights |= {f"feature.{name}": tensor for name, tensor in made.feature.state_dict().items()}
+    whole = {"state_dict": weights, KEY: copy.deepcopy(checkpoint.describe(made.config, made.speakers, POINT))}
+    if change is not None:
+        change(whole)
+    torch.save(whole, path)
+    return path
+
+
+@pytest.fixture
+def _no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("huggingface_hub")
+
+    def ask(*args: Any, **how: Any) -> None:
+        raise AssertionError("the hub was asked")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", ask)
+
+
+@pytest.mark.usefixtures("_no_hub")
+def test_a_checkpoint_and_a_bundle_hold_the_encoder_and_need_nothing_else(tmp_path: Path) -> None:
+    trained = checkpoint.load(saved_ssl(tmp_path / "a.ckpt"))
+    bundled = checkpoint.load(checkpoint.save_bundle(trained, tmp_path / "bundle"))
+    assert trained.config == ssl_model().config
+    assert bundled.fingerprint == trained.fingerprint
+    for loaded in (trained, bundled):
+        assert not loaded.feature.training
+        torch.testing.assert_close(embeddings(loaded), embeddings(ssl_model()), rtol=0, atol=0)
+
+
+def test_the_fingerprint_is_of_the_features_weights_too(tmp_path: Path) -> None:
+    def nudge(whole: dict[str, Any]) -> None:
+        whole["state_dict"]["feature.layer_weights"] = whole["state_dict"]["feature.layer_weights"] + 1e-3
+
+    first, same = (checkpoint.load(saved_ssl(tmp_path / f"{name}.ckpt")).fingerprint for name in "ab")
+    assert first == same
+    assert checkpoint.load(saved_ssl(tmp_path / "c.ckpt", change=nudge)).fingerprint != first
+
+
+def test_weights_of_the_feature_that_are_missing_or_foreign_are_refused(tmp_path: Path) -> None:
+    for name, change in {
+        "none": lambda w: [w.pop(key) for key in list(w) if key.startswith("feature.")],
+        "less": lambda w: w.pop("feature.layer_weights"),
+        "more": lambda w: w.update({"feature.extra": torch.ones(1)}),
+        "wide": lambda w: w.update({"feature.layer_weights": torch.ones(4)}),
+    }.items():
+        path = saved_ssl(tmp_path / f"{name}.ckpt", change=lambda whole, change=change: change(whole["state_dict"]))
+        refused(path, "the weights do not fit its own description")
+    plain = content()
+    plain["state_dict"]["feature.extra"] = torch.ones(1)
+    torch.save(plain, tmp_path / "plain.ckpt")
+    refused(tmp_path / "plain.ckpt", "the weights do not fit its own description")
+
+
+@pytest.mark.usefixtures("_no_hub")
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"encoder": None}, "its feature lacks encoder; it was not written by speaker_id"),
+        ({"normalise_waveform": None}, "its feature lacks normalise_waveform"),
+        ({"encoder": {}}, "its model cannot be built: feature.encoder: a model of type None"),
+        ({"encoder": "microsoft/wavlm-base"}, "cannot be built"),
+        ({"encoder": {**SSL["encoder"], "model_type": "auto"}}, "a model of type 'auto'"),
+        ({"encoder": {**SSL["encoder"], "hidden_size": 15}}, "cannot be built"),
+        ({"encoder": {**SSL["encoder"], "hidden_act": "os.system"}}, "cannot be built"),
+        ({"encoder": {**SSL["encoder"], "hidden_act": {"_target_": "os.system"}}}, "only speaker_id's own"),
+        ({"encoder": {**SSL["encoder"], "_attn_implementation": "evil/kernel"}}, "steers construction"),
+        ({"layers": [7]}, "feature.layers=[7]"),
+    ],
+)
+def test_an_encoder_that_is_not_one_is_refused(tmp_path: Path, change: dict[str, Any], reason: str) -> None:
+    pytest.importorskip("transformers")
+    refused(saved_ssl(tmp_path / "x.ckpt", change=lambda whole: whole[KEY]["feature"].update(change)), reason)
+
+
+def test_what_does_not_describe_the_encoder_is_not_heeded(tmp_path: Path) -> None:
+    foreign = {"attn_implementation": "evil/kernel", "auto_map": {"AutoModel": "evil.Evil"}, "dtype": "float16"}
+    path = saved_ssl(tmp_path / "x.ckpt", change=lambda whole: whole[KEY]["feature"]["encoder"].update(foreign))
+    torch.testing.assert_close(embeddings(checkpoint.load(path)), embeddings(ssl_model()), rtol=0, atol=0)
+
+
+def test_a_run_may_start_from_the_weights_of_a_feature(tmp_path: Path) -> None:
+    path = saved_ssl(tmp_path / "a.ckpt")
+    other = copy.deepcopy(ssl_model(1))
+    with pytest.raises(CheckpointError, match=r"weights do not fit, the first: feature\.\S+ \(not in this model\)"):
+        checkpoint.load_weights(other.embedding_model, path, strict=True)
+    model, feature = other.embedding_model, other.feature
+    assert checkpoint.load_weights(model, path, strict=True, feature=feature) == {}
+    torch.testing.assert_close(embeddings(other), embeddings(ssl_model()), rtol=0, atol=0)
+
+
+def test_a_run_may_start_from_a_part_of_a_features_weights(tmp_path: Path) -> None:
+    path = saved_ssl(tmp_path / "a.ckpt")
+    model = copy.deepcopy(ssl_model(1).embedding_model)
+    feature: Any = build.feature({**SSL, "layers": [1]})
+    reasons = checkpoint.load_weights(model, path, strict=False, feature=feature)
+    assert reasons.pop("feature.layer_weights") == "shape (3,) in the checkpoint, (1,) in this model"
+    assert set(reasons.values()) == {"not in this model"}
+    assert all(name.startswith("feature.encoder.encoder.layers.1.") for name in reasons)
+    own, given = feature.state_dict(), ssl_model().feature.state_dict()
+    assert all(torch.equal(own[name], given[name]) for name in own if name != "layer_weights")

@@ -22,6 +22,7 @@ from speaker_id.errors import CheckpointError, ConfigError
 FORMAT = 1  # of the description below; raised when an older reader could not understand it
 KEY = "speaker_id"  # where a training checkpoint keeps the description
 PREFIX = "embedding_model."
+FEATURE_PREFIX = "feature."  # of the weights of a feature that has some; no part of an embedding model is called so
 BUILDABLE = ("speaker_id.feature.", "speaker_id.model.", "speaker_id.pooling.")  # packages a description may name
 # What torch.load raises for damaged bytes, found by damaging them at random.
 _UNREADABLE = (RuntimeError, EOFError, OSError, LookupError, ValueError, TypeError, AttributeError,
@@ -37,6 +38,14 @@ class LoadedModel(NamedTuple):
     config: dict[str, Any]
     speakers: list[str]
     fingerprint: str  # SHA-256 over the weights and the config: equal fingerprints give equal embeddings
+
+
+def has_weights(feature: nn.Module) -> bool:
+    """Whether a feature has parameters: the training module then runs and trains it, and checkpoints hold its weights.
+
+    Frozen ones count: a checkpoint is complete. A feature without parameters is rebuilt from its options alone.
+    """
+    return next(feature.parameters(), None) is not None
 
 
 def describe(config: Mapping[str, Any], speakers: list[str], operating_point: OperatingPoint | None) -> dict[str, Any]:
@@ -80,7 +89,7 @@ def save_bundle(loaded: LoadedModel, folder: str | os.PathLike[str]) -> Path:
     Raises CheckpointError when the disk refuses; a bundle that was there before is then still whole.
     """
     target = as_path(folder)
-    weights = {name: tensor.contiguous() for name, tensor in loaded.embedding_model.state_dict().items()}
+    weights = {name: tensor.contiguous() for name, tensor in _state(loaded.embedding_model, loaded.feature).items()}
     description = describe(loaded.config, loaded.speakers, loaded.operating_point)
     text = yaml.safe_dump(description, sort_keys=False, allow_unicode=True)
     partials = {name: target / f"{name}.partial" for name in ("model.safetensors", "config.yaml")}
@@ -97,14 +106,16 @@ def save_bundle(loaded: LoadedModel, folder: str | os.PathLike[str]) -> Path:
     return target
 
 
-def load_weights(model: nn.Module, path: str | os.PathLike[str], *, strict: bool) -> dict[str, str]:
-    """Start `model` (an EmbeddingModel) from the weights at `path`.
+def load_weights(
+    model: nn.Module, path: str | os.PathLike[str], *, strict: bool, feature: nn.Module | None = None
+) -> dict[str, str]:
+    """Start `model` (an EmbeddingModel), and a feature that has weights, from the weights at `path`.
 
     Strict: everything must fit, else CheckpointError. Otherwise what fits in name and shape is loaded, and what
     is not comes back as {name: reason}.
     """
     weights = _weights_of(resolve(path))
-    own = model.state_dict()
+    own = _state(model, feature)
     reasons = {name: "not in the checkpoint" for name in own if name not in weights}
     for name, tensor in weights.items():
         if name not in own:
@@ -117,8 +128,28 @@ def load_weights(model: nn.Module, path: str | os.PathLike[str], *, strict: bool
             f"{path}: {len(reasons)} weights do not fit, the first: {name} ({reason}); choose the model the checkpoint "
             "was trained with, or pretrained_strict=false to load the rest"
         )
-    model.load_state_dict({name: weights[name] for name in own if name not in reasons}, strict=False)
+    model_weights, feature_weights = _parted({name: weights[name] for name in own if name not in reasons})
+    model.load_state_dict(model_weights, strict=False)
+    if feature is not None and feature_weights:
+        feature.load_state_dict(feature_weights, strict=False)
     return reasons
+
+
+def _state(model: nn.Module, feature: nn.Module | None) -> dict[str, Tensor]:
+    """The weights of a model and of its feature, by the names they have in a file."""
+    state: dict[str, Tensor] = dict(model.state_dict())
+    if feature is not None and has_weights(feature):
+        state |= {FEATURE_PREFIX + name: tensor for name, tensor in feature.state_dict().items()}
+    return state
+
+
+def _parted(weights: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The weights of the model, and those of its feature, by the names they have there."""
+    of_feature = {name for name in weights if name.startswith(FEATURE_PREFIX)}
+    return (
+        {name: tensor for name, tensor in weights.items() if name not in of_feature},
+        {name.removeprefix(FEATURE_PREFIX): weights[name] for name in weights if name in of_feature},
+    )
 
 
 def _weights_of(found: Path) -> dict[str, Tensor]:
@@ -128,13 +159,17 @@ def _weights_of(found: Path) -> dict[str, Tensor]:
 def _assemble(description: dict[str, Any], weights: dict[str, Tensor], source: Path) -> LoadedModel:
     groups = {group: description[group] for group in ("feature", "model", "pooling")}
     _refuse_foreign(groups, source)
+    _refuse_unresolved(groups["feature"], source)
     try:
         feature = build.feature(groups["feature"])
         model = build.embedding_model(groups["model"], groups["pooling"], int(feature.out_dim))  # type: ignore[arg-type]
     except ConfigError as error:
         raise CheckpointError(f"{source}: its model cannot be built: {error}") from error
+    model_weights, feature_weights = _parted(weights)
     try:
-        model.load_state_dict(weights, strict=True)
+        model.load_state_dict(model_weights, strict=True)
+        if feature_weights or has_weights(feature):
+            feature.load_state_dict(feature_weights, strict=True)
     except RuntimeError as error:
         raise CheckpointError(f"{source}: the weights do not fit its own description: {error}") from error
     point = description["operating_point"]
@@ -175,6 +210,13 @@ def _refuse_foreign(node: Any, source: Path) -> None:
             _refuse_foreign(child, source)
 
 
+def _refuse_unresolved(feature: Mapping[str, Any], source: Path) -> None:
+    """A checkpoint is complete: reading one neither looks for other files nor asks the network."""
+    for option in getattr(build.target_class(feature), "RESOLVED", ()):
+        if feature.get(option) is None:
+            raise CheckpointError(f"{source}: its feature lacks {option}; it was not written by speaker_id")
+
+
 def _is_own_module(target: Any) -> bool:
     """Whether `target` is the full name of a torch module that one of our packages defines."""
     if not isinstance(target, str) or not target.startswith(BUILDABLE):
@@ -203,7 +245,8 @@ def _read_training_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Ten
     if not isinstance(content, dict) or KEY not in content or not isinstance(content.get("state_dict"), dict):
         raise CheckpointError(f"{path}: a checkpoint of another program; train with speaker_id or convert it first")
     weights = {str(name): tensor for name, tensor in content["state_dict"].items() if isinstance(tensor, Tensor)}
-    own = {name.removeprefix(PREFIX): tensor for name, tensor in weights.items() if name.startswith(PREFIX)}
+    kept = {name: tensor for name, tensor in weights.items() if name.startswith((PREFIX, FEATURE_PREFIX))}
+    own = {name.removeprefix(PREFIX): tensor for name, tensor in kept.items()}
     return _checked(content[KEY], path), own
 
 

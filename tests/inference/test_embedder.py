@@ -53,6 +53,24 @@ def test_the_embedding_is_that_of_the_model_in_eval_mode_on_whole_tenths_of_a_se
     np.testing.assert_allclose(row, (expected / expected.norm()).numpy(), atol=1e-6)
 
 
+class Dropping(nn.Module):
+    """A feature that drops out in training, as encoders do."""
+
+    def __init__(self, feature: nn.Module) -> None:
+        super().__init__()
+        self.feature, self.dropout, self.sample_rate = feature, nn.Dropout(0.5), RATE
+
+    def forward(self, waveforms: torch.Tensor) -> torch.Tensor:
+        dropped: torch.Tensor = self.dropout(self.feature(waveforms))
+        return dropped
+
+
+def test_a_feature_that_was_left_in_training_mode_is_used_in_eval_mode(recordings: list[FloatArray]) -> None:
+    loaded = tiny_model()
+    dropping = loaded._replace(feature=Dropping(loaded.feature).train())
+    np.testing.assert_array_equal(ModelEmbedder(dropping)(recordings), ModelEmbedder(loaded)(recordings))
+
+
 def test_a_recording_over_the_batch_budget_is_embedded_whole(
     embedder: ModelEmbedder, recordings: list[FloatArray], monkeypatch: pytest.MonkeyPatch
 ) -> None:

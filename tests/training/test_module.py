@@ -9,8 +9,8 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 
 from inference.tiny_model import voice
-from speaker_id import checkpoint
-from speaker_id.contracts import FeatureBatch, LossOutput
+from speaker_id import build, checkpoint
+from speaker_id.contracts import FeatureBatch, LossOutput, WaveformBatch
 from speaker_id.errors import ConfigError, TrainingError
 from speaker_id.training.module import SpeakerModule
 from speaker_id.training.saving import AtomicCheckpointIO
@@ -150,3 +150,87 @@ def test_a_checkpoint_before_any_validation_has_no_operating_point(tmp_path: Pat
     run.fit(module(), datamodule(data_list))
     run.save_checkpoint(tmp_path / "a.ckpt")
     assert checkpoint.load(tmp_path / "a.ckpt").operating_point is None
+
+
+class Learned(nn.Module):
+    """A feature with a weight that learns, one that does not, and something to say to those who rebuild it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fbank: Any = build.feature(CONFIG["feature"])
+        self.sample_rate, self.out_dim = self.fbank.sample_rate, self.fbank.out_dim
+        self.gain = nn.Parameter(torch.ones(self.out_dim, 1))
+        self.still = nn.Parameter(torch.ones(1), requires_grad=False)
+        self.resolved = {"encoder": {"size": 3}}
+
+    def forward(self, waveforms: Tensor) -> Tensor:
+        features: Tensor = self.gain * self.still * self.fbank(waveforms)
+        return features
+
+
+class Mute(nn.Module):
+    """An augmentation that nobody can overlook: identity in use, silence in training."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        return 0 * features if self.training else features
+
+
+class Batches(pl.Callback):
+    """What training and validation were given, and whether the feature was in training mode."""
+
+    def __init__(self) -> None:
+        self.seen: set[tuple[str, type, bool]] = set()
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        self.seen.add(("train", type(batch), pl_module.feature.training))
+
+    def on_validation_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        self.seen.add(("val", type(batch), pl_module.feature.training))
+
+
+def test_a_feature_with_weights_is_run_and_trained_by_the_module(tmp_path: Path, data_list: Path) -> None:
+    feature, batches = Learned().eval(), Batches()
+    made = module(feature=feature)
+    run = trainer(tmp_path, Verification(), batches, max_epochs=2)
+    run.fit(made, datamodule(data_list, feature=feature))
+    assert batches.seen == {("train", WaveformBatch, True), ("val", WaveformBatch, False)}
+    assert bool((feature.gain != 1).all())
+    assert feature.still.item() == 1.0
+    given = {id(parameter) for group in run.optimizers[0].param_groups for parameter in group["params"]}
+    assert given == {id(parameter) for parameter in made.parameters() if parameter is not feature.still}
+    assert "val/eer" in run.callback_metrics
+
+
+def test_checkpoints_hold_the_weights_of_the_feature_and_the_options_it_has_resolved(
+    tmp_path: Path, data_list: Path
+) -> None:
+    feature = Learned()
+    made, run = module(feature=feature), trainer(tmp_path, max_epochs=1, limit_val_batches=0)
+    run.fit(made, datamodule(data_list, feature=feature))
+    run.save_checkpoint(tmp_path / "a.ckpt")
+    content = torch.load(tmp_path / "a.ckpt", weights_only=True)
+    torch.testing.assert_close(content["state_dict"]["feature.gain"], feature.gain.detach(), rtol=0, atol=0)
+    assert content["state_dict"]["feature.still"].item() == 1.0
+    assert content[checkpoint.KEY]["feature"] == {**CONFIG["feature"], "encoder": {"size": 3}}
+    assert "encoder" not in CONFIG["feature"]
+
+
+def test_the_augmentation_of_a_feature_with_weights_follows_it_in_training_only() -> None:
+    feature = Learned()
+    made = module(feature=feature, feature_augmentation=Mute())
+    given = WaveformBatch(torch.from_numpy(voice(120.0))[None].repeat(2, 1), torch.arange(2), torch.arange(2))
+    silence = torch.zeros_like(feature(given.waveforms))
+    made.embedding_model.eval()  # batch norm in training would give both the same
+    with torch.inference_mode():
+        torch.testing.assert_close(made.embed(given), made.embedding_model(silence))
+        made.eval()
+        torch.testing.assert_close(made.validation_step(given, 0), made.embedding_model(feature(given.waveforms)))
+
+
+def test_a_feature_without_weights_leaves_no_trace_in_the_module(data_list: Path) -> None:
+    data = datamodule(data_list)
+    batch = next(iter(data.val_dataloader()))
+    assert isinstance(data.on_after_batch_transfer(batch, 0), FeatureBatch)
+    made = module(feature=None, feature_augmentation=nn.Linear(1, 1))
+    assert {name.split(".")[0] for name in made.state_dict()} == {"embedding_model", "loss"}
+    assert made.config is CONFIG

@@ -1,4 +1,4 @@
-"""The training step: an embedding model and the loss that shapes its space."""
+"""The training step: an embedding model, the loss that shapes its space, and a feature if it learns with them."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -12,12 +12,16 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from speaker_id import checkpoint as checkpoints
-from speaker_id.contracts import FeatureBatch, LossOutput, OperatingPoint
+from speaker_id.contracts import FeatureBatch, LossOutput, OperatingPoint, WaveformBatch
 from speaker_id.errors import TrainingError
 
 
 class SpeakerModule(pl.LightningModule):
-    """Embedding model and loss; its checkpoints carry `config` (feature, model, pooling) and `speakers` with them."""
+    """Embedding model and loss; its checkpoints carry `config` (feature, model, pooling) and `speakers` with them.
+
+    A `feature` that has weights is a part of it, followed by its augmentation: batches then bring waveforms. The
+    options that the feature has `resolved`, by which a checkpoint rebuilds it from itself alone, go into the config.
+    """
 
     def __init__(
         self,
@@ -28,6 +32,8 @@ class SpeakerModule(pl.LightningModule):
         scheduler: Callable[..., LRScheduler],
         config: dict[str, Any],
         speakers: list[str],
+        feature: nn.Module | None = None,
+        feature_augmentation: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.embedding_model = embedding_model
@@ -36,9 +42,23 @@ class SpeakerModule(pl.LightningModule):
         self.scheduler = scheduler
         self.config = config
         self.speakers = speakers
+        self.feature = feature
+        self.feature_augmentation = None if feature is None else feature_augmentation or nn.Identity()
+        if feature is not None:
+            feature.train()  # it was built for use
+            self.config = {**config, "feature": {**config["feature"], **getattr(feature, "resolved", {})}}
 
-    def training_step(self, batch: FeatureBatch, batch_idx: int) -> dict[str, Tensor]:
-        result: LossOutput = self.loss(self.embedding_model(batch.features), batch.labels)
+    def embed(self, batch: FeatureBatch | WaveformBatch) -> Tensor:
+        """A batch as the data module hands it over -> embeddings (B, E)."""
+        if isinstance(batch, WaveformBatch):
+            features = self.feature_augmentation(self.feature(batch.waveforms))  # type: ignore[misc]
+        else:
+            features = batch.features
+        embeddings: Tensor = self.embedding_model(features)
+        return embeddings
+
+    def training_step(self, batch: FeatureBatch | WaveformBatch, batch_idx: int) -> dict[str, Tensor]:
+        result: LossOutput = self.loss(self.embed(batch), batch.labels)
         if not torch.isfinite(result.loss):
             raise TrainingError(
                 f"the loss is {result.loss.item()} in epoch {self.current_epoch + 1}, batch {batch_idx + 1}; lower "
@@ -50,13 +70,12 @@ class SpeakerModule(pl.LightningModule):
         self.log("train/accuracy", accuracy, batch_size=len(batch.labels))
         return {"loss": result.loss, "accuracy": accuracy}
 
-    def validation_step(self, batch: FeatureBatch, batch_idx: int) -> Tensor:
-        """(B, F, T) -> embeddings (B, E), for whichever callback wants them."""
-        embeddings: Tensor = self.embedding_model(batch.features)
-        return embeddings.float()
+    def validation_step(self, batch: FeatureBatch | WaveformBatch, batch_idx: int) -> Tensor:
+        """Embeddings (B, E), for whichever callback wants them."""
+        return self.embed(batch).float()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        optimizer = self.optimizer(self.parameters())
+        optimizer = self.optimizer([parameter for parameter in self.parameters() if parameter.requires_grad])
         steps = int(self.trainer.estimated_stepping_batches)
         # Not steps / max_epochs: max_steps may end the run earlier.
         steps_per_epoch = math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
