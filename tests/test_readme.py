@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from inference.tiny_model import recording
+from leaves import leaves
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = Path(sys.executable).parent
@@ -97,7 +98,28 @@ def test_both_readmes_give_the_same_commands() -> None:
     assert [command for command in english if command in chinese] == chinese
 
 
+@pytest.mark.parametrize("name", ["README.md", "README.zh.md"])
+@pytest.mark.parametrize("group", ["model", "pooling", "loss", "feature", "augmentation", "experiment"])
+def test_the_readme_names_every_choice_there_is(group: str, name: str) -> None:
+    (row,) = re.findall(rf"^\| `{group}` \| (.*) \|$", (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE)
+    named = [word for word in re.findall(r"`([^`]+)`", row) if " " not in word]
+    assert sorted(named) == leaves(group)
+
+
 def test_every_make_target_of_the_readme_exists_and_says_what_it_does() -> None:
     described = subprocess.run(["make", "-C", str(ROOT), "help"], capture_output=True, text=True, check=True).stdout
-    for target in ("help", "install", "demo", "test", "lint", "type", "format", "smoke", "clean"):
+    for target in (
+        "help",
+        "install",
+        "demo",
+        "test",
+        "test-all",
+        "oracles",
+        "peers",
+        "lint",
+        "type",
+        "format",
+        "smoke",
+        "clean",
+    ):
         assert re.search(rf"make {target}\s+\w", described), f"make help says nothing about {target}"
