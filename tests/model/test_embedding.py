@@ -1,8 +1,10 @@
 """Backbone, pooling, projection: how they are put together, and what a checkpoint calls them."""
 
+import pytest
 import torch
 from torch import nn
 
+from speaker_id.errors import ConfigError
 from speaker_id.model.embedding import EmbeddingModel, Projection
 from speaker_id.model.xvector import XVector
 from speaker_id.pooling import StatisticsPooling
@@ -49,3 +51,24 @@ def test_hidden_layers_are_linear_relu_normalisation_and_end_linear() -> None:
     assert [type(part) for part in layer.layers] == kinds
     assert layer.out_dim == 2
     assert layer(torch.randn(3, 6)).shape == (3, 2)
+
+
+def test_an_output_norm_is_a_bare_normalisation_of_a_layer_without_bias() -> None:
+    layer = Projection(4, dim=2, input_norm=False, output="norm")
+    assert {name for name, _ in layer.named_parameters()} == {"layers.0.weight"}
+    embeddings = layer.train()(torch.randn(64, 4, generator=torch.Generator().manual_seed(0)))
+    torch.testing.assert_close(embeddings.mean(dim=0), torch.zeros(2), atol=1e-6, rtol=0)
+    torch.testing.assert_close(embeddings.std(dim=0, correction=0), torch.ones(2), atol=1e-3, rtol=0)
+
+
+def test_a_relu_output_cuts_what_the_linear_layer_gives() -> None:
+    layer = Projection(4, dim=8, input_norm=False, output="relu")
+    pooled = torch.randn(5, 4, generator=torch.Generator().manual_seed(0))
+    linear = layer.layers[0]
+    assert torch.equal(layer(pooled), linear(pooled).clamp_min(0.0))
+    assert linear(pooled).min() < 0.0
+
+
+def test_an_output_that_does_not_exist_is_refused_with_the_choices() -> None:
+    with pytest.raises(ConfigError, match=r"output='batch' does not exist; choose one of linear, relu, norm"):
+        Projection(4, dim=2, input_norm=False, output="batch")
