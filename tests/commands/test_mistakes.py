@@ -7,7 +7,7 @@ import pytest
 from commands.running import Corpus, run_here
 
 MISTAKES = {
-    "model=ecapaa": "model=ecapaa does not exist; did you mean 'ecapa'? there are: ecapa, xvector",
+    "model=ecapaa": "model=ecapaa does not exist; did you mean 'ecapa'? there are: campplus, dvector, ecapa, ",
     "data.btch_size=3": "data.btch_size does not exist; did you mean 'batch_size'? there are: train_list, ",
     "data.train_lst=x": "data.train_lst does not exist; did you mean 'train_list'? there are: train_list, ",
     "data.batch_size=many": "data.batch_size=many: needs a number, it is 64 unless given",

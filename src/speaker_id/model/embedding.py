@@ -4,20 +4,33 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from speaker_id.errors import TooShort
+from speaker_id.errors import ConfigError, TooShort
+
+OUTPUTS = ("linear", "relu", "norm")
 
 
 class Projection(nn.Module):
-    """Pooled statistics to the embedding: (B, D) -> (B, E); hidden layers are linear, ReLU, batch normalisation."""
+    """Pooled statistics to the embedding: (B, D) -> (B, E); hidden layers are linear, ReLU, batch normalisation.
 
-    def __init__(self, in_dim: int, *, dim: int, input_norm: bool, hidden_dims: Sequence[int] = ()) -> None:
+    `output` ends the last layer: `linear`, `relu`, or `norm`, a batch normalisation without scale and shift, before
+    which the layer needs no bias. Raises ConfigError for another.
+    """
+
+    def __init__(
+        self, in_dim: int, *, dim: int, input_norm: bool, hidden_dims: Sequence[int] = (), output: str = "linear"
+    ) -> None:
         super().__init__()
+        if output not in OUTPUTS:
+            raise ConfigError(f"model.projection.output={output!r} does not exist; choose one of {', '.join(OUTPUTS)}")
         self.out_dim = dim
         layers: list[nn.Module] = [nn.BatchNorm1d(in_dim)] if input_norm else []
         for hidden in hidden_dims:
             layers += [nn.Linear(in_dim, hidden), nn.ReLU(inplace=True), nn.BatchNorm1d(hidden)]
             in_dim = hidden
-        self.layers = nn.Sequential(*layers, nn.Linear(in_dim, dim))
+        layers.append(nn.Linear(in_dim, dim, bias=output != "norm"))
+        if output != "linear":
+            layers.append(nn.BatchNorm1d(dim, affine=False) if output == "norm" else nn.ReLU(inplace=True))
+        self.layers = nn.Sequential(*layers)
 
     def forward(self, pooled: Tensor) -> Tensor:
         embeddings: Tensor = self.layers(pooled)
