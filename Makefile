@@ -33,7 +33,7 @@ lint: $(STAMP)  ## ruff: style and errors
 type: $(STAMP)  ## mypy --strict on src/
 	$(BIN)/mypy --strict src
 
-oracles: $(STAMP)  ## fetch published weights that tests compare with (110 MB, into ~/.cache/speaker_id)
+oracles: $(STAMP)  ## fetch published weights that tests compare with (a download of 97 MB, into ~/.cache/speaker_id)
 	$(BIN)/python scripts/fetch_oracles.py
 
 peers: $(STAMP)  ## .venv-peers with the toolkits that benchmarks/ compares with
