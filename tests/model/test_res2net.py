@@ -12,7 +12,8 @@ from leaves import composed
 from speaker_id import build
 from speaker_id.errors import ConfigError
 from speaker_id.model.fusion import Addition
-from speaker_id.model.res2net import Res2Block, Res2Net, conv_norm
+from speaker_id.model.res2net import Res2Block, Res2Net
+from speaker_id.model.resnet import conv_norm
 
 SIZES: dict[str, Any] = {"channels": 4, "num_blocks": [1, 2, 1, 1], "base_width": 32, "scale": 3, "expansion": 2}
 

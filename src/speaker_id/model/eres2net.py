@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from speaker_id.errors import ConfigError
 from speaker_id.model.fusion import Addition, AttentiveFusion
-from speaker_id.model.res2net import flat_channels, image_stem, res2_stages
+from speaker_id.model.res2net import flat_channels, res2_stages
+from speaker_id.model.resnet import plain
 
 
 class ERes2Net(nn.Module):
@@ -44,7 +45,7 @@ class ERes2Net(nn.Module):
                 raise ConfigError(f"model.backbone.{name}={stage} must be 1 to {num_stages + 1}, one past the stages")
         if scale < 1:
             raise ConfigError(f"model.backbone.scale={scale} must be 1 or more")
-        self.stem = image_stem(channels)
+        self.stem = plain(1, channels, stride=1)
         stages = res2_stages(
             channels,
             num_blocks=num_blocks,

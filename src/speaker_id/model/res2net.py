@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from speaker_id.errors import ConfigError
 from speaker_id.model.fusion import Addition
+from speaker_id.model.resnet import conv_norm, plain
 
 
 class Res2Net(nn.Module):
@@ -28,7 +29,7 @@ class Res2Net(nn.Module):
         super().__init__()
         if scale < 2:
             raise ConfigError(f"model.backbone.scale={scale} must be 2 or more: the last slice passes unchanged")
-        self.stem = image_stem(channels)
+        self.stem = plain(1, channels, stride=1)
         stages = res2_stages(
             channels,
             num_blocks=num_blocks,
@@ -66,12 +67,13 @@ class Res2Block(nn.Module):
     ) -> None:
         super().__init__()
         self.width = width
-        self.reduce = conv_norm(in_channels, width * scale, stride=stride)
+        self.reduce = conv_norm(in_channels, width * scale, kernel_size=1, stride=stride)
         self.convs = nn.ModuleList(conv_norm(width, width, kernel_size=3) for _ in range(num_convs))
         self.fusions = nn.ModuleList(fusion(width) for _ in range(num_convs - 1))
-        self.expand = conv_norm(width * scale, out_channels)
-        same = stride == 1 and in_channels == out_channels
-        self.shortcut = nn.Identity() if same else conv_norm(in_channels, out_channels, stride=stride)
+        self.expand = conv_norm(width * scale, out_channels, kernel_size=1)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or in_channels != out_channels:
+            self.shortcut = conv_norm(in_channels, out_channels, kernel_size=1, stride=stride)
         self.activation = nn.Hardtanh(0.0, 20.0, inplace=True)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -84,17 +86,6 @@ class Res2Block(nn.Module):
         hidden += self.shortcut(image)
         result: Tensor = self.activation(hidden)
         return result
-
-
-def image_stem(channels: int) -> nn.Sequential:
-    """The spectrogram as an image of one channel to one of several: (B, 1, F, T) -> (B, C, F, T)."""
-    return nn.Sequential(*conv_norm(1, channels, kernel_size=3), nn.ReLU(inplace=True))
-
-
-def conv_norm(in_channels: int, out_channels: int, *, kernel_size: int = 1, stride: int = 1) -> nn.Sequential:
-    """Convolution, batch normalisation: (B, C, F, T) -> (B, C', F / stride, T / stride), rounded up."""
-    conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride=stride, padding=kernel_size // 2, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm2d(out_channels))
 
 
 def res2_stages(
