@@ -36,7 +36,7 @@ type: $(STAMP)  ## mypy --strict on src/
 oracles: $(STAMP)  ## fetch published weights that tests compare with (a download of 97 MB, into ~/.cache/speaker_id)
 	$(BIN)/python scripts/fetch_oracles.py
 
-peers: $(STAMP)  ## .venv-peers with the toolkits that benchmarks/ compares with
+peers: $(STAMP)  ## install the toolkits that benchmarks/ compares with, into .venv-peers
 	test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/python -m pip install --disable-pip-version-check -c constraints.txt -e . -r benchmarks/peers.txt
 	.venv-peers/bin/python -m pip install --disable-pip-version-check --no-deps mvector==1.1.7

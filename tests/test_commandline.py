@@ -14,10 +14,10 @@ LIST = "data.train_list=train.tsv"
 
 MISTAKES = [
     # a group's option
-    (["model=ecpa"], r"^model=ecpa does not exist; did you mean 'ecapa'\? there are: ecapa, xvector"),
+    (["model=ecpa"], r"^model=ecpa does not exist; did you mean 'ecapa'\? there are: campplus, dvector, ecapa, "),
     (
         ["pooling=attentive"],
-        r"pooling=attentive does not exist; .*there are: attentive_statistics, average, statistics",
+        r"pooling=attentive does not exist; .*there are: attentive_statistics, attentive_statistics_local, average, ",
     ),
     (["experiment=quik"], r"experiment=quik does not exist; did you mean 'quick'\?"),
     (["model=zzz"], r"^model=zzz does not exist; there are: "),
@@ -36,7 +36,7 @@ MISTAKES = [
     # within a sweep
     (["model=ecapa,xvectr"], r"^model=xvectr does not exist; did you mean 'xvector'\?"),
     (["model=choice(ecapa,xvectr)"], r"^model=xvectr does not exist"),
-    (["model=glob(z*)"], r"model=glob\(z\*\) matches nothing; there are: ecapa, xvector"),
+    (["model=glob(z*)"], r"model=glob\(z\*\) matches nothing; there are: campplus, dvector, ecapa, "),
     (["model=ecapa,xvector", "sed=1,2"], r"^sed does not exist"),
     (["model.backbone.chanels=128,256"], r"^model.backbone.chanels does not exist"),
     (["optimizer.l=interval(0.1,1)"], r"^optimizer.l does not exist"),
