@@ -22,8 +22,8 @@ LADDER: list[set[str]] = [
     {"checkpoint"},  # 3a: the file format, which training writes
     {"training", "report", "commandline"},  # 3b
     {"inference", "export", "pretrained"},  # 4
-    {"service"},  # 5
-    {"train", "eval", "extract", "sweep", "cli", "demo", "__main__"},  # 6
+    {"service", "evaluation"},  # 5
+    {"train", "eval", "calibrate", "extract", "sweep", "cli", "demo", "__main__"},  # 6
 ]
 RUNG = {module: rung for rung, modules in enumerate(LADDER) for module in modules}
 

@@ -117,7 +117,7 @@ def test_all_pairs_are_what_two_loops_give(labels: list[int]) -> None:
 def test_all_pairs_stay_in_order_over_many_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     labels = [row % 3 for row in range(20)]
     whole = evaluation.score_all_pairs(unit_rows(20), labels)
-    monkeypatch.setattr(scoring, "BLOCK_SCORES", 60)  # three rows a block
+    monkeypatch.setattr("speaker_id.scoring.pairs.BLOCK_SCORES", 60)  # three rows a block
     np.testing.assert_allclose(evaluation.score_all_pairs(unit_rows(20), labels).scores, whole.scores, atol=1e-6)
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 if TYPE_CHECKING:  # importing torch takes seconds, and the gallery's commands need none of it
     from torch import Tensor
@@ -103,10 +103,36 @@ class ComparesUtterances(Protocol):
 
 
 class OperatingPoint(NamedTuple):
-    """Where a model decides: accept means `score >= threshold`. Saved with the model's weights."""
+    """Where a model decides: accept means `score >= threshold`. Saved with the model's weights.
+
+    A calibrated one also says what a score is worth: `llr = llr_scale * score + llr_offset`, natural logarithm.
+    """
 
     threshold: float
     source: str  # in words: on which trials it was chosen, and how
+    llr_scale: float | None = None  # None with llr_offset: uncalibrated
+    llr_offset: float | None = None
+    target_fpr: float | None = None  # the false-accept rate that the threshold was chosen for
+    num_nontargets: int | None = None  # trials that support it
+
+    @property
+    def calibrated(self) -> bool:
+        return self.llr_scale is not None and self.llr_offset is not None
+
+
+class BackEnd(Protocol):
+    """Embeddings and trials -> scores, in conf/backend. `fit` first, with what `learns_from` names.
+
+    `fit` takes unit rows (N, E) of other recordings than the evaluation's, and their speakers (N,).
+    """
+
+    learns_from: ClassVar[Literal["nothing", "recordings", "speakers"]]
+
+    def fit(self, embeddings: FloatArray, speakers: ArrayLike) -> None: ...
+
+    def score(self, embeddings: FloatArray, enrol_index: ArrayLike, test_index: ArrayLike) -> FloatArray:
+        """Unit rows (N, E) and two row numbers per trial (M,), (M,) -> (M,): higher means more alike."""
+        ...
 
 
 class Embedder(Protocol):

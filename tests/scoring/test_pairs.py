@@ -51,7 +51,7 @@ def test_no_score_leaves_the_range_of_a_cosine() -> None:
 
 
 def test_trials_score_the_rows_they_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scoring, "BLOCK_TRIALS", 7)
+    monkeypatch.setattr("speaker_id.scoring.pairs.BLOCK_TRIALS", 7)
     rows, rng = unit_rows(20), np.random.default_rng(1)
     enrol, test = rng.integers(20, size=(2, 50))
     expected = [rows[i].astype(float) @ rows[j] for i, j in zip(enrol, test, strict=True)]
@@ -84,7 +84,7 @@ def test_every_unordered_pair_is_listed_once(num: int) -> None:
 def test_all_pairs_are_the_trials_of_pair_indices_whatever_the_block(labels: list[str], block: int) -> None:
     rows = unit_rows(30)[: len(labels)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scoring, "BLOCK_SCORES", block)
+        patch.setattr("speaker_id.scoring.pairs.BLOCK_SCORES", block)
         pairs = scoring.all_pairs(rows, np.array(labels, dtype=str))
     first, second = scoring.pair_indices(len(labels))
     same = np.array([labels[i] == labels[j] for i, j in zip(first, second, strict=True)], dtype=bool)

@@ -269,8 +269,8 @@ def test_the_interval_encloses_the_eer_and_narrows_with_more_speakers() -> None:
 def test_quantile_levels_move_the_interval_by_little(monkeypatch: pytest.MonkeyPatch) -> None:
     trials = speaker_trials(20, 4, seed=5)
     exact = metrics.eer_interval(*trials, rng=np.random.default_rng(0), num_draws=50)
-    monkeypatch.setattr(metrics, "MAX_EXACT_TRIALS", 0)
-    monkeypatch.setattr(metrics, "NUM_LEVELS", 500)
+    monkeypatch.setattr("speaker_id.metrics.verification.MAX_EXACT_TRIALS", 0)
+    monkeypatch.setattr("speaker_id.metrics.verification.NUM_LEVELS", 500)
     levels = metrics.eer_interval(*trials, rng=np.random.default_rng(0), num_draws=50)
     assert levels == pytest.approx(exact, abs=2e-3)
     assert levels != exact
