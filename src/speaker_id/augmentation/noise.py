@@ -12,18 +12,20 @@ from speaker_id.contracts import FloatArray
 
 
 class ColouredNoise:
-    """Gaussian noise whose power falls as 1 / f^a, a uniform in [0, 2]: from white over pink to brown.
+    """Gaussian noise whose power falls as 1 / f^a, a uniform in [0, 2]: from white (0) over pink (1) to brown (2).
 
     Below 50 Hz the spectrum is flat: brown noise would otherwise spend its power where no speech is.
     """
 
-    def __init__(self, sample_rate: int) -> None:
+    def __init__(self, sample_rate: int, *, min_slope: float = 0.0, max_slope: float = 2.0) -> None:
+        check_range("slope", min_slope, max_slope, at_least=0, at_most=2)
         self.sample_rate = sample_rate
+        self.slope = (min_slope, max_slope)
 
     def draw(self, num: int, rng: np.random.Generator) -> FloatArray:
         length = fft.next_fast_len(max(num, 2), real=True)
         frequencies = np.fft.rfftfreq(length, 1 / self.sample_rate).astype(np.float32)
-        amplitude = np.maximum(frequencies, 50) ** np.float32(-rng.uniform(0, 2) / 2)
+        amplitude = np.maximum(frequencies, 50) ** np.float32(-rng.uniform(*self.slope) / 2)
         real, imaginary = rng.standard_normal((2, len(frequencies)), dtype=np.float32)
         noise: FloatArray = fft.irfft(amplitude * (real + 1j * imaginary), length)
         return noise[:num]

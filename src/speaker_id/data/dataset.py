@@ -1,6 +1,7 @@
 """Rows of a data list as waveforms: crops for training, whole recordings for evaluation."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,6 +16,16 @@ from speaker_id.data.sampler import Draw
 from speaker_id.errors import AudioError, ConfigError, DataError, NoSpeech, TooShort
 
 Item = tuple[FloatArray, int, int]  # waveform (S,), label, row
+
+
+class Transform(Protocol):
+    """What becomes of a recording before it is embedded: (S,), its name in the list -> (`length(S)`,)."""
+
+    def length(self, num_samples: int) -> int:
+        """S', known beforehand so that equal lengths can be batched."""
+        ...
+
+    def __call__(self, waveform: FloatArray, name: str) -> FloatArray: ...
 
 
 class TrainingDataset(Dataset[Item]):
@@ -77,11 +88,20 @@ class TrainingDataset(Dataset[Item]):
 class EvaluationDataset(Dataset[Item]):
     """Whole recordings, trimmed by less than 0.1 s: row -> waveform (S,), label, row.
 
-    `lengths` come from the headers, so that equal lengths can be batched; `max_seconds` caps them.
-    Raises DataError naming the list and row for a recording shorter than `min_seconds`.
+    `lengths` come from the headers, so that equal lengths can be batched; `max_seconds` caps them. A `transform` gets
+    what is left, and `lengths` are those of its results. Raises DataError naming the list and row for a recording
+    shorter than `min_seconds`.
     """
 
-    def __init__(self, data: DataList, *, sample_rate: int, min_seconds: float, max_seconds: float) -> None:
+    def __init__(
+        self,
+        data: DataList,
+        *,
+        sample_rate: int,
+        min_seconds: float,
+        max_seconds: float,
+        transform: Transform | None = None,
+    ) -> None:
         if not 0.1 <= min_seconds <= max_seconds:
             raise ConfigError(
                 f"data.min_seconds={min_seconds} and data.max_seconds={max_seconds} must rise, and be 0.1 or more"
@@ -92,16 +112,21 @@ class EvaluationDataset(Dataset[Item]):
         self.cap = trim_length(round(max_seconds * sample_rate), sample_rate)
         position = {speaker: index for index, speaker in enumerate(data.speakers)}
         self.labels = [position[utterance.label] for utterance in data.utterances]
-        self.lengths = [self._length(row) for row in range(len(data.utterances))]
+        self.transform = transform
+        self._loaded = [self._length(row) for row in range(len(data.utterances))]
+        self.lengths = self._loaded if transform is None else [transform.length(num) for num in self._loaded]
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     def __getitem__(self, row: int) -> Item:
+        utterance = self.data.utterances[row]
         try:
-            waveform = audio.load(self.data.utterances[row].path, self.sample_rate, num=self.lengths[row])
+            waveform = audio.load(utterance.path, self.sample_rate, num=self._loaded[row])
             if audio.is_silent(waveform):
-                raise NoSpeech(f"{self.data.utterances[row].name} is silent; leave it out of the list")
+                raise NoSpeech(f"{utterance.name} is silent; leave it out of the list")
+            if self.transform is not None:
+                waveform = self.transform(waveform, utterance.name)
         except AudioError as error:
             raise located(error, self.data, row) from error
         return waveform, self.labels[row], row

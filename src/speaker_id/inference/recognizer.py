@@ -1,6 +1,5 @@
 """Recordings to decisions: compare two voices, enrol users, identify who speaks."""
 
-import math
 import os
 from collections.abc import Sequence
 from typing import Self
@@ -8,8 +7,9 @@ from typing import Self
 import numpy as np
 
 from speaker_id import audio, checkpoint
-from speaker_id.contracts import Embedder, FloatArray, Gallery, Match, OperatingPoint, Source
+from speaker_id.contracts import Embedder, FloatArray, Gallery, OperatingPoint, Source
 from speaker_id.errors import ConfigError, GalleryError, UnknownUser
+from speaker_id.inference.decision import PRIOR, check_prior, check_threshold, comparison, identification, moved
 from speaker_id.inference.embedder import ModelEmbedder
 from speaker_id.inference.gallery import SqliteGallery
 from speaker_id.inference.names import shown
@@ -52,33 +52,44 @@ class Recognizer:
     ) -> Self:
         """From a run folder, checkpoint or bundle folder; a gallery given as a path is created where there is none.
 
-        `threshold` replaces the model's own operating point. Raises CheckpointError, GalleryError, ConfigError.
+        `threshold` replaces the model's own, not its calibration. Raises CheckpointError, GalleryError, ConfigError.
         """
-        point = None if threshold is None else _given(threshold, "given when the recognizer was loaded")
+        if threshold is not None:
+            check_threshold(threshold)  # before the seconds that loading takes
         loaded = checkpoint.load(model)
+        point = loaded.operating_point
+        if threshold is not None:
+            point = moved(point, threshold, "given when the recognizer was loaded")
         embedder = ModelEmbedder(loaded, device=device)
         if isinstance(gallery, str | os.PathLike):
             gallery = SqliteGallery.open(gallery, fingerprint=embedder.fingerprint, dim=embedder.dim)
-        return cls(embedder, gallery=gallery, operating_point=point or loaded.operating_point)
+        return cls(embedder, gallery=gallery, operating_point=point)
 
-    def compare(self, a: Source, b: Source, *, threshold: float | None = None) -> Comparison:
-        """Are two recordings of one speaker? Symmetric. `threshold` counts for this call alone."""
+    def compare(self, a: Source, b: Source, *, threshold: float | None = None, prior: float = PRIOR) -> Comparison:
+        """Are two recordings of one speaker? Symmetric. `threshold` counts for this call alone.
+
+        `prior` is how probable one speaker was before anybody listened; it moves the probability, not the decision.
+        """
         point = self._point(threshold)
+        check_prior(prior)
         first, second = self._embed([a, b]).astype(np.float64)
-        score = float(np.clip(first @ second, -1.0, 1.0))
-        return Comparison(score, point.threshold, score >= point.threshold, point.source)
+        return comparison(float(np.clip(first @ second, -1.0, 1.0)), point, prior)
 
-    def identify(self, source: Source, *, threshold: float | None = None, limit: int = 5) -> Identification:
+    def identify(
+        self, source: Source, *, threshold: float | None = None, limit: int = 5, prior: float = PRIOR
+    ) -> Identification:
         """Who is it? The best enrolled user if the score reaches the threshold, otherwise nobody.
 
-        `limit` is the number of candidates to list; `threshold` counts for this call alone.
+        `limit` is the number of candidates to list; `threshold` counts for this call alone; `prior` is how probable
+        the best user was before anybody listened.
         """
         gallery = self._opened_gallery()
         point = self._point(threshold)
+        check_prior(prior)
         if limit < 1:
             raise ConfigError(f"limit is {limit}: ask for at least one candidate")
         matches = gallery.search(self.embed(source), limit=max(limit, 2))
-        return _decide(matches, point, limit)
+        return identification(matches, point, prior, limit)
 
     def enrol(self, user: str, *sources: Source) -> Enrolment:
         """Add recordings to a user, new or known: all of them, or none if one cannot be used."""
@@ -129,27 +140,10 @@ class Recognizer:
 
     def _point(self, threshold: float | None) -> OperatingPoint:
         if threshold is not None:
-            return _given(threshold, "given for this call")
+            return moved(self._operating_point, threshold, "given for this call")
         if self._operating_point is None:
             raise ConfigError(
-                "this model has no operating point, so nothing says which score is enough: pass threshold= "
-                "(`python -m speaker_id.eval` prints one), or train with validation, which saves one with the model"
+                "this model has no operating point, so nothing says which score is enough: pass threshold=, or let "
+                "`python -m speaker_id.calibrate` choose one and save it with the model"
             )
         return self._operating_point
-
-
-def _given(threshold: float, source: str) -> OperatingPoint:
-    if not math.isfinite(threshold):
-        raise ConfigError(f"threshold is {threshold}: it must be a number; scores lie in [-1, 1]")
-    return OperatingPoint(float(threshold), source)
-
-
-def _decide(matches: list[Match], point: OperatingPoint, limit: int) -> Identification:
-    if not matches:
-        return Identification(None, None, point.threshold, None, (), "nobody is enrolled", point.source)
-    best = matches[0]
-    margin = best.score - matches[1].score if len(matches) > 1 else None
-    accepted = best.score >= point.threshold
-    reason = "accepted" if accepted else f"best score {best.score:.3f} is below the threshold {point.threshold:.3f}"
-    user = best.user if accepted else None
-    return Identification(user, best.score, point.threshold, margin, tuple(matches[:limit]), reason, point.source)
