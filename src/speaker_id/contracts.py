@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
@@ -120,18 +121,39 @@ class OperatingPoint(NamedTuple):
         return self.llr_scale is not None and self.llr_offset is not None
 
 
-class BackEnd(Protocol):
-    """Embeddings and trials -> scores, in conf/backend. `fit` first, with what `learns_from` names.
+class Prepared(Protocol):
+    """Embeddings made ready for scoring: what a back end works out once a recording. Higher means more alike."""
 
-    `fit` takes unit rows (N, E) of other recordings than the evaluation's, and their speakers (N,).
+    def score(self, enrol_index: ArrayLike, test_index: ArrayLike) -> FloatArray:
+        """Trial by trial: two row numbers each (M,), (M,) -> (M,)."""
+        ...
+
+    def matrix(self, enrol_index: NDArray[np.intp] | slice, test_index: NDArray[np.intp] | slice) -> FloatArray:
+        """Each enrolment against each test: row numbers (A,), (B,), or slices -> (A, B)."""
+        ...
+
+    def all_pairs(self) -> FloatArray:
+        """All pairs i < j, i enrolled: (N (N - 1) / 2,), in the order 01, 02, ... 12, 13, ..."""
+        ...
+
+
+class BackEnd(Protocol):
+    """Embeddings and trials -> scores, in conf/backend; str() says in words what it does.
+
+    `fit` comes first, with what `learns_from` names: unit rows (N, E) of other recordings than the evaluation's, and
+    their speakers (N,).
     """
 
     learns_from: ClassVar[Literal["nothing", "recordings", "speakers"]]
 
     def fit(self, embeddings: FloatArray, speakers: ArrayLike) -> None: ...
 
+    def prepare(self, embeddings: FloatArray) -> Prepared:
+        """Unit rows (N, E)."""
+        ...
+
     def score(self, embeddings: FloatArray, enrol_index: ArrayLike, test_index: ArrayLike) -> FloatArray:
-        """Unit rows (N, E) and two row numbers per trial (M,), (M,) -> (M,): higher means more alike."""
+        """Unit rows (N, E) and two row numbers per trial (M,), (M,) -> (M,)."""
         ...
 
 
@@ -152,15 +174,51 @@ class Match(NamedTuple):
     score: float
 
 
+class UserDetails(NamedTuple):
+    """What a gallery keeps of a user besides embeddings. Times are in UTC."""
+
+    metadata: Mapping[str, str] = {}  # the operator's own: {"department": "B"}
+    consent: str | None = None  # in words: who agreed to what, when, and where that is written
+    expires: datetime | None = None  # from then on the user is not found, and erased at the next write
+
+
+class Enrolled(NamedTuple):
+    """One user as the gallery shows it."""
+
+    user: str
+    num_recordings: int
+    enrolled: datetime  # first recording kept, UTC
+    changed: datetime  # latest change, UTC
+    details: UserDetails
+
+
 class Gallery(Protocol):
-    """Enrolled users: durable and transactional. Names are data, never paths; queries change nothing."""
+    """Enrolled users: durable and transactional. Names are data, never paths; queries change nothing.
+
+    Embeddings are unit rows (n, E), kept singly. A user's score is the cosine with the direction of the mean of that
+    user's embeddings, or the mean of the best k cosines with them singly, as the gallery was opened.
+    """
 
     fingerprint: str
+    dim: int
 
-    def enrol(self, user: str, embeddings: FloatArray) -> int: ...
+    def enrol(self, user: str, embeddings: FloatArray, *, details: UserDetails | None = None) -> int:
+        """Add recordings to a user, new or known; returns the number kept now. `details` replace those there were."""
+        ...
+
+    def update(self, user: str, details: UserDetails) -> bool:
+        """Replace a user's details; False if there is none of that name."""
+        ...
+
     def remove(self, user: str) -> bool: ...
     def users(self) -> dict[str, int]: ...
+    def enrolled(self, user: str) -> Enrolled | None: ...
+    def embeddings(self, user: str) -> FloatArray: ...
     def search(self, embedding: FloatArray, *, limit: int = 5) -> list[Match]: ...
+    def search_many(self, embeddings: FloatArray, *, limit: int = 5) -> list[list[Match]]:
+        """(Q, E) -> the matches of each row: one matrix product, not Q searches."""
+        ...
+
     def close(self) -> None: ...
 
 

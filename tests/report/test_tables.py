@@ -1,27 +1,24 @@
 import io
 import json
 import resource
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from rich.console import Console
 
+from speaker_id import metrics
 from speaker_id.errors import DataError, SpeakerIdError
-from speaker_id.metrics import Interval, VerificationMetrics, verification_metrics
+from speaker_id.metrics import Interval
+from speaker_id.report.evaluation import Figure
 from speaker_id.report.files import whole_file
 from speaker_id.report.tables import metrics_table, write_metrics_json, write_scores_tsv
 
-METRICS = VerificationMetrics(
-    eer=0.0234,
-    threshold=0.31,
-    tpr=0.977,
-    fpr=0.0233,
-    min_dcf=0.25,
-    min_dcf_05=0.125,
-    num_targets=1000,
-    num_nontargets=20000,
+FIGURES = (
+    Figure("eer", 0.0234, Interval(0.019, 0.028)),
+    Figure("threshold", 0.31, None),
+    Figure("min_dcf", 0.25, Interval(0.2, 0.3)),
 )
 
 
@@ -34,25 +31,41 @@ def full_disk() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_the_table_prints_rates_in_per_cent_with_the_interval() -> None:
+def printed(figures: Sequence[Figure]) -> str:
     console = Console(file=io.StringIO(), width=100)
-    console.print(metrics_table(METRICS, Interval(0.019, 0.028)))
-    text = console.file.getvalue()  # type: ignore[attr-defined]
+    console.print(metrics_table(figures, num_targets=1000, num_nontargets=20000))
+    return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
+
+
+def test_the_table_prints_rates_in_per_cent_and_costs_as_numbers_with_their_intervals() -> None:
+    text = printed(FIGURES)
     assert "2.34%  (95 % interval 1.90% to 2.80%)" in text
-    for shown in ("0.3100", "97.70%", "2.33%", "0.2500", "0.1250", "21,000", "1,000", "20,000"):
+    assert "0.2500  (95 % interval 0.2000 to 0.3000)" in text
+    for shown in ("0.3100", "21,000", "1,000", "20,000"):
         assert shown in text
+    assert text.count("interval") == 2
 
 
-def test_json_holds_the_metrics_the_interval_and_the_extra_values(tmp_path: Path) -> None:
-    write_metrics_json(tmp_path / "new" / "metrics.json", METRICS, Interval(0.02, 0.03), {"list": "vox1_o.txt"})
-    assert json.loads((tmp_path / "new" / "metrics.json").read_text()) == {
+def test_every_figure_that_an_evaluation_has_is_named_in_words() -> None:
+    names = metrics.figures([0.1, 0.2], [0, 1], llr=(1, 0), threshold=0.1)
+    for name in names:
+        assert f"│ {name.replace('_', ' ')} " not in printed([Figure(name, 0.5, None)]), name
+
+
+def test_a_figure_without_words_goes_by_its_own_name() -> None:
+    assert "rank 5" in printed([Figure("rank_5", 0.5, None)])
+
+
+def test_json_holds_the_figures_their_intervals_and_the_extra_values(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "metrics.json"
+    write_metrics_json(path, FIGURES, num_targets=1000, num_nontargets=20000, extra={"list": "vox1_o.txt"})
+    assert json.loads(path.read_text()) == {
         "eer": 0.0234,
-        "eer_interval": [0.02, 0.03],
+        "eer_interval": [0.019, 0.028],
         "threshold": 0.31,
-        "tpr": 0.977,
-        "fpr": 0.0233,
+        "threshold_interval": None,
         "min_dcf": 0.25,
-        "min_dcf_05": 0.125,
+        "min_dcf_interval": [0.2, 0.3],
         "num_trials": 21000,
         "num_targets": 1000,
         "num_nontargets": 20000,
@@ -60,17 +73,24 @@ def test_json_holds_the_metrics_the_interval_and_the_extra_values(tmp_path: Path
     }
 
 
-def test_metrics_of_arrays_are_plain_json_numbers(tmp_path: Path) -> None:
-    write_metrics_json(tmp_path / "m.json", verification_metrics(np.float32([1, 1]), [1, 0]))
+def test_figures_of_arrays_are_plain_json_numbers(tmp_path: Path) -> None:
+    values = metrics.figures(np.float32([1, 1]), [1, 0], llr=(1, 0), threshold=1)
+    figures = [Figure(name, value, None) for name, value in values.items()]
+    write_metrics_json(tmp_path / "m.json", figures, num_targets=1, num_nontargets=1)
     stored = json.loads((tmp_path / "m.json").read_text())
-    assert (stored["eer"], stored["threshold"], stored["eer_interval"]) == (0.5, 1.0, None)
+    assert {name: stored[name] for name in values} == values
 
 
-@pytest.mark.parametrize("extra", [{"eer": 0.0}, {"x": float("nan")}, {"x": object()}])
+@pytest.mark.parametrize("extra", [{"eer": 0.0}, {"eer_interval": 0}, {"x": float("nan")}, {"x": object()}])
 def test_json_refuses_what_it_cannot_hold(tmp_path: Path, extra: dict[str, object]) -> None:
     with pytest.raises(DataError, match=r"m\.json"):
-        write_metrics_json(tmp_path / "m.json", METRICS, extra=extra)
+        write_metrics_json(tmp_path / "m.json", FIGURES, num_targets=1, num_nontargets=1, extra=extra)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_figure_that_comes_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="eer, eer_interval would be written twice"):
+        write_metrics_json(tmp_path / "m.json", [FIGURES[0], FIGURES[0]], num_targets=1, num_nontargets=1)
 
 
 def test_scores_are_one_tab_separated_line_per_trial(tmp_path: Path) -> None:
@@ -85,6 +105,22 @@ def test_written_scores_are_read_back_exactly(tmp_path: Path) -> None:
     write_scores_tsv(tmp_path / "scores.tsv", names, names[::-1], scores, scores > 0)
     lines = (tmp_path / "scores.tsv").read_text().splitlines()[1:]
     assert [np.float32(line.split("\t")[2]) for line in lines] == scores.tolist()
+
+
+def test_speakers_follow_as_two_columns_when_they_are_known(tmp_path: Path) -> None:
+    path, speakers = tmp_path / "scores.tsv", {"enrol_speakers": ["ann", "ann"], "test_speakers": iter(["ann", "bob"])}
+    write_scores_tsv(path, ["a", "a"], ["b", "c"], [0.5, -1], [True, False], **speakers)
+    assert path.read_text() == (
+        "enrol\ttest\tscore\tlabel\tenrol_speaker\ttest_speaker\n"
+        "a\tb\t0.5\ttarget\tann\tann\na\tc\t-1\tnontarget\tann\tbob\n"
+    )
+
+
+def test_a_speaker_that_would_break_the_columns_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"'b\\tc' holds a tab"):
+        write_scores_tsv(
+            tmp_path / "s.tsv", ["x"], ["y"], [0.1], [True], enrol_speakers=["ann"], test_speakers=["b\tc"]
+        )
 
 
 @pytest.mark.parametrize("name", ["a\tb", "a\nb", "a\rb"])
@@ -112,7 +148,7 @@ def test_a_full_disk_is_named_and_leaves_the_old_file_whole(tmp_path: Path) -> N
 def test_a_folder_that_is_a_file_is_our_error(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("")
     with pytest.raises(SpeakerIdError, match="could not write"):
-        write_metrics_json(tmp_path / "out" / "metrics.json", METRICS)
+        write_metrics_json(tmp_path / "out" / "metrics.json", FIGURES, num_targets=1, num_nontargets=1)
 
 
 def test_an_interrupted_block_leaves_the_old_file_and_no_rest(tmp_path: Path) -> None:

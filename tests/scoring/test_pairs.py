@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from speaker_id import scoring
 from speaker_id.errors import DataError
+from speaker_id.scoring.pairs import pair_blocks
 
 
 def unit_rows(num: int, dim: int = 8, seed: int = 0) -> np.ndarray:
@@ -109,3 +110,15 @@ def test_pairs_become_labelled_trials() -> None:
 def test_labels_must_match_the_embeddings() -> None:
     with pytest.raises(DataError, match="3 embeddings need 3 speaker labels"):
         scoring.all_pairs(unit_rows(3), ["ann", "bob"])
+
+
+@given(st.lists(st.sampled_from("abc"), max_size=20), st.integers(1, 60))
+def test_blocks_of_pairs_enrol_the_earlier_row_whatever_the_block(labels: list[str], block: int) -> None:
+    table = np.arange(400, dtype=np.float32).reshape(20, 20)  # not symmetric
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("speaker_id.scoring.pairs.BLOCK_SCORES", block)
+        blocks = list(pair_blocks(lambda enrol, test: table[enrol, test], np.array(labels, dtype=str)))
+    first, second = scoring.pair_indices(len(labels))
+    scores, is_target = (np.concatenate([[], *column]) for column in zip(([], []), *blocks, strict=True))
+    assert scores.tolist() == table[first, second].tolist()
+    assert is_target.tolist() == [labels[i] == labels[j] for i, j in zip(first, second, strict=True)]

@@ -51,10 +51,12 @@ class Leakage(NamedTuple):
     recordings: tuple[str, ...]  # the same file
     audio: tuple[str, ...]  # the same sound under another name
     allowed: bool  # allow_leakage=true let it pass
+    cohort: tuple[str, ...] = ()  # speakers and recordings that the back end learnt from as well
+    selection: tuple[str, ...] = ()  # those of the validation list, which chose the best epoch: worth a note, no leak
 
     @property
     def found(self) -> bool:
-        return bool(self.speakers or self.recordings or self.audio)
+        return bool(self.speakers or self.recordings or self.audio or self.cohort)
 
 
 class StressResult(NamedTuple):

@@ -3,6 +3,7 @@
 Embeddings (N, E) are float32 unit rows, as `normalise` returns them; scores are float32 in [-1, 1].
 """
 
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,9 +13,10 @@ from speaker_id.errors import DataError
 
 FloatArray = NDArray[np.float32]
 IndexArray = NDArray[np.intp]
+ScoreBlock = tuple[FloatArray, NDArray[np.bool_]]  # scores, is_target, each (M,)
 
-BLOCK_SCORES = 2**22  # scores of one block: 16 MB, and as much again for masks
-BLOCK_TRIALS = 2**10  # trials whose two embeddings are gathered at once: 1.6 MB at E = 192 stay in the cache
+BLOCK_SCORES = 2**22  # scores of one block: 16 MB, and about as much again for its pairs
+BLOCK_TRIALS = 2**8  # trials whose two embeddings are gathered at once: 400 kB at E = 192 stay in the cache
 
 
 class PairScores(NamedTuple):
@@ -58,9 +60,13 @@ def score_trials(embeddings: FloatArray, enrol_index: ArrayLike, test_index: Arr
     if enrol.shape != test.shape:
         raise DataError(f"there are {enrol.size} enrolment and {test.size} test recordings: a trial needs one of each")
     scores = np.empty(enrol.size, np.float32)
+    both = np.empty((2, min(BLOCK_TRIALS, enrol.size), embeddings.shape[1]), embeddings.dtype)
     for start in range(0, enrol.size, BLOCK_TRIALS):
-        block = slice(start, start + BLOCK_TRIALS)
-        np.einsum("me,me->m", embeddings[enrol[block]], embeddings[test[block]], out=scores[block])
+        block = slice(start, min(start + BLOCK_TRIALS, enrol.size))
+        gathered = both[:, : block.stop - start]
+        for index, rows in zip((enrol, test), gathered, strict=True):
+            np.take(embeddings, index[block], axis=0, out=rows, mode="clip")  # "raise" would copy; all rows exist
+        scores[block] = np.vecdot(*gathered)
     np.clip(scores, -1, 1, out=scores)
     return scores
 
@@ -68,23 +74,38 @@ def score_trials(embeddings: FloatArray, enrol_index: ArrayLike, test_index: Arr
 def all_pairs(embeddings: FloatArray, labels: ArrayLike) -> PairScores:
     """Score every unordered pair i < j once, never a recording with itself; equal labels (N,) make a target pair.
 
-    Takes 4 bytes per pair and the time of half a matrix product.
+    Takes 4 bytes per pair; `all_pairs_histogram` takes none.
     """
-    speakers, counts = _speaker_numbers(labels, len(embeddings))
+    counts = speaker_numbers(labels, len(embeddings)).counts
     num_pairs, num_targets = (int(np.sum(n * (n - 1) // 2)) for n in (np.int64(len(embeddings)), counts))
     pairs = PairScores(np.empty(num_targets, np.float32), np.empty(num_pairs - num_targets, np.float32))
     filled = [0, 0]
-    rows = max(1, BLOCK_SCORES // max(1, len(embeddings)))
-    for start in range(0, len(embeddings), rows):
-        block = slice(start, start + rows)
-        scores = cosine(embeddings[block], embeddings[start:])
-        same = speakers[block, None] == speakers[None, start:]
-        above = ~np.tri(*scores.shape, dtype=np.bool_)
-        for kind, mask in enumerate((same & above, ~same & above)):
+    for scores, is_target in pair_blocks(lambda enrol, test: cosine(embeddings[enrol], embeddings[test]), labels):
+        for kind, mask in enumerate((is_target, ~is_target)):
             chosen = scores[mask]
             pairs[kind][filled[kind] : filled[kind] + chosen.size] = chosen
             filled[kind] += chosen.size
     return pairs
+
+
+def pair_blocks(matrix: Callable[[slice, slice], FloatArray], labels: ArrayLike) -> Iterator[ScoreBlock]:
+    """All pairs i < j in the order of `pair_indices`, some millions at a time; labels (N,).
+
+    `matrix` scores rows (A,) as enrolments against rows (B,) as tests: (A, B). A back end's `Prepared.matrix` will do.
+    """
+    speakers = speaker_numbers(labels, len(np.asarray(labels))).numbers
+    num = speakers.size
+    step = max(1, BLOCK_SCORES // max(1, num))
+    for start in range(0, num, step):
+        stop = min(start + step, num)
+        block = matrix(slice(start, stop), slice(start, num))
+        ends = np.cumsum(num - 1 - np.arange(start, stop))
+        scores, is_target = np.empty(ends[-1], np.float32), np.empty(ends[-1], np.bool_)
+        for row, end in zip(range(start, stop), ends, strict=True):  # copies of whole rows are faster than a mask
+            pairs = slice(end - (num - 1 - row), end)
+            scores[pairs] = block[row - start, row - start + 1 :]
+            np.equal(speakers[row + 1 :], speakers[row], out=is_target[pairs])
+        yield scores, is_target
 
 
 def pair_indices(num: int) -> tuple[IndexArray, IndexArray]:
@@ -102,13 +123,18 @@ def _indices(index: ArrayLike, num: int) -> IndexArray:
         raise DataError(f"trials need a list of row numbers, got shape {rows.shape} of {rows.dtype}")
     if rows.min() < 0 or rows.max() >= num:
         raise DataError(f"trials name rows {rows.min()} to {rows.max()}, but the embeddings are rows 0 to {num - 1}")
-    return rows.astype(np.intp)
+    return rows.astype(np.intp, copy=False)
 
 
-def _speaker_numbers(labels: ArrayLike, num: int) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
-    """Numbers 0... for the labels, and how often each occurs."""
+class SpeakerNumbers(NamedTuple):
+    numbers: IndexArray  # (N,) from 0, in the sorted order of the labels
+    counts: NDArray[np.int64]  # (K,) recordings of each speaker
+
+
+def speaker_numbers(labels: ArrayLike, num: int) -> SpeakerNumbers:
+    """Numbers for the labels of `num` recordings; raises `DataError` when there are not as many."""
     names = np.asarray(labels)
     if names.shape != (num,):
         raise DataError(f"{num} embeddings need {num} speaker labels, got shape {names.shape}")
     _, numbers, counts = np.unique(names, return_inverse=True, return_counts=True)
-    return numbers, counts.astype(np.int64)
+    return SpeakerNumbers(numbers, counts.astype(np.int64))
