@@ -1,3 +1,4 @@
+import itertools
 import json
 import subprocess
 import sys
@@ -11,9 +12,13 @@ from typer.testing import CliRunner, Result
 import speaker_id
 from inference.tiny_model import POINT, RATE, recording, tiny_bundle
 from speaker_id.cli import app
+from speaker_id.contracts import FloatArray, OperatingPoint
 from speaker_id.inference.gallery import SqliteGallery
 
-COMMANDS = ["compare", "enrol", "identify", "remove", "users", "demo"]
+COMMANDS = [
+    "compare", "enrol", "identify", "remove", "users", "serve", "compare-runs", "demo", "keys", "pretrained",
+    "keys add", "keys remove", "keys list", "pretrained list", "pretrained get",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +44,11 @@ def run(*arguments: object) -> Result:
 def test_compare_answers_in_words_and_by_exit_code(folder: Path) -> None:
     same = run("compare", folder / "ada.wav", folder / "ada.wav")
     assert same.exit_code == 0
-    assert same.stdout == f"same speaker: score 1.0000 >= threshold 0.9000 ({POINT.source})\n"
+    assert same.stdout == f"same speaker: score 1.0000 >= threshold 0.9000 (uncalibrated: {POINT.source})\n"
     different = run("compare", folder / "ada.wav", folder / "bob.wav", "--threshold", "0.99999")
     assert different.exit_code == 1
     assert different.stdout.startswith("different speakers: score ")
-    assert different.stdout.endswith("< threshold 1.0000 (given when the recognizer was loaded)\n")
+    assert different.stdout.endswith("< threshold 1.0000 (uncalibrated: given when the recognizer was loaded)\n")
 
 
 def test_compare_as_json_carries_the_same_answer(folder: Path) -> None:
@@ -52,10 +57,81 @@ def test_compare_as_json_carries_the_same_answer(folder: Path) -> None:
     answer = json.loads(result.stdout)
     assert answer.pop("score") == pytest.approx(1.0, abs=1e-6)
     assert answer == {
+        "llr": None,
+        "probability": None,
+        "prior": 0.5,
+        "calibrated": False,
         "threshold": 0.0,
         "accepted": True,
-        "threshold_source": "given when the recognizer was loaded",
+        "reason": "score 1.0000 >= threshold 0.0000",
+        "threshold_source": "uncalibrated: given when the recognizer was loaded",
     }
+
+
+def test_a_calibrated_model_also_says_what_the_score_is_worth(folder: Path) -> None:
+    """llr = 5 * 1 - 1; e^4 = 54.598 to 1 at even odds, 54.598 to 999 where one comer in a thousand is right."""
+    point = OperatingPoint(0.9, "calibrated by hand", llr_scale=5.0, llr_offset=-1.0)
+    model = tiny_bundle(folder / "calibrated", operating_point=point)
+    same = run("compare", "ada.wav", "ada.wav", "--model", model)
+    assert same.stdout.splitlines() == [
+        "same speaker: score 1.0000 >= threshold 0.9000 (calibrated by hand)",
+        "  llr 4.00, probability 98.2 % at a prior of 0.5",
+    ]
+    rare = run("compare", "ada.wav", "ada.wav", "--model", model, "--prior", "0.001")
+    assert rare.stdout.splitlines()[1] == "  llr 4.00, probability 5.2 % at a prior of 0.001"
+    run("enrol", "Ada", "ada.wav", "--model", model)
+    found = run("identify", "ada.wav", "--model", model)
+    assert found.stdout.splitlines() == [
+        "Ada: accepted (threshold 0.9000: calibrated by hand)",
+        "  llr 4.00, probability 98.2 % at a prior of 0.5",
+        "   1.0000  Ada",
+    ]
+    answer = json.loads(run("identify", "ada.wav", "--model", model, "--prior", "0.1", "--json").stdout)
+    assert (answer["calibrated"], answer["prior"]) == (True, 0.1)
+    assert answer["llr"] == pytest.approx(4.0, abs=1e-5)
+    assert answer["probability"] == pytest.approx(54.598 / (54.598 + 9), abs=1e-5)
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(("offset", "shown"), [(20.0, "over 99.9 %"), (-20.0, "under 0.1 %"), (-5.0, "50.0 %")])
+def test_no_probability_is_shown_as_certainty(tmp_path: Path, offset: float, shown: str) -> None:
+    point = OperatingPoint(0.9, "by hand", llr_scale=5.0, llr_offset=offset)
+    model = tiny_bundle(tmp_path / "calibrated", operating_point=point)
+    assert f"probability {shown} at a prior" in run("compare", "ada.wav", "ada.wav", "--model", model).stdout
+
+
+def scores_file(run_folder: Path, scores: FloatArray) -> Path:
+    """An evaluation of all pairs of 12 speakers' two recordings, as it writes them down."""
+    run_folder.mkdir()
+    speakers = [number // 2 for number in range(24)]
+    lines = ["enrol\ttest\tscore\tlabel\tenrol_speaker\ttest_speaker"]
+    for score, (a, b) in zip(scores, itertools.combinations(range(24), 2), strict=True):
+        label = "target" if speakers[a] == speakers[b] else "nontarget"
+        lines.append(f"{a}.wav\t{b}.wav\t{score:.9g}\t{label}\ts{speakers[a]}\ts{speakers[b]}")
+    (run_folder / "scores.tsv").write_text("\n".join(lines) + "\n")
+    return run_folder
+
+
+def test_two_evaluations_are_compared_in_words_and_by_exit_code(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    same = np.array([a // 2 == b // 2 for a, b in itertools.combinations(range(24), 2)])
+    noise = rng.normal(size=same.size).astype(np.float32)
+    poor, good = scores_file(tmp_path / "poor", noise + same), scores_file(tmp_path / "good", noise + 9 * same)
+    real = run("compare-runs", poor, good, "--draws", "100")
+    assert real.exit_code == 0
+    assert real.stdout.startswith(f"A = {poor}\nB = {good}\nB's EER is ")
+    assert "the difference is real, B is better" in real.stdout
+    chance = run("compare-runs", poor, poor, "--draws", "100", "--json")
+    assert chance.exit_code == 1
+    answer = json.loads(chance.stdout)
+    assert answer["a"] == answer["b"] == str(poor)
+    assert answer["differences"]["eer"]["difference"] == 0
+    assert answer["differences"]["eer"]["significant"] is False
+    assert answer["figures_a"]["eer"] == answer["figures_b"]["eer"]
+    assert len(answer["sentences"]) >= 2
+    missing = run("compare-runs", poor, tmp_path / "nothing")
+    assert (missing.exit_code, missing.stdout) == (3, "")
+    assert missing.stderr.startswith("error: ")
 
 
 @pytest.mark.usefixtures("folder")
@@ -65,7 +141,7 @@ def test_a_user_is_enrolled_identified_listed_and_removed() -> None:
     found = run("identify", "ada.wav")
     assert found.exit_code == 0
     first, *candidates = found.stdout.splitlines()
-    assert first == f"Ada: accepted (threshold 0.9000: {POINT.source})"
+    assert first == f"Ada: accepted (threshold 0.9000: uncalibrated: {POINT.source})"
     assert [line.split()[1] for line in candidates] == ["Ada", "Bob"]
     assert run("users").stdout == "     2  Ada\n     1  Bob\n"
     assert run("remove", "Ada").stdout == "removed Ada\n"
@@ -84,11 +160,15 @@ def test_json_answers_of_the_gallery_commands(folder: Path) -> None:
     assert answer == {
         "user": "Ada",
         "score": score,
+        "llr": None,
+        "probability": None,
+        "prior": 0.5,
+        "calibrated": False,
         "threshold": 0.9,
         "margin": None,
         "candidates": [{"user": "Ada", "score": score}],
         "reason": "accepted",
-        "threshold_source": POINT.source,
+        "threshold_source": f"uncalibrated: {POINT.source}",
     }
     assert json.loads(run("users", "--json", "--gallery", "voices.db").stdout) == {"users": {"Ada": 1}}
     removed = run("remove", "Ada", "--json", "--gallery", "voices.db")
@@ -141,6 +221,7 @@ def test_an_error_of_ours_is_one_line_and_exit_code_3(folder: Path) -> None:
         (("enrol", "", "ada.wav"), "needs a name"),
         (("compare", "ada.wav", "bob.wav", "--model", "no-model"), "no-model"),
         (("compare", "ada.wav", "bob.wav", "--threshold", "nan"), "must be a number"),
+        (("compare", "ada.wav", "bob.wav", "--prior", "1"), "prior is 1.0"),
     ]:
         result = run(*arguments)
         assert result.exit_code == 3, arguments
@@ -177,15 +258,33 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("folder")
-def test_wrong_usage_is_exit_code_2(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_usage_is_exit_code_2() -> None:
     assert run("compare", "ada.wav").exit_code == 2
     assert run("enrol", "Ada").exit_code == 2
     assert run("identify", "ada.wav", "--limit", "0").exit_code == 2
     assert run("unheard-of").exit_code == 2
+
+
+def test_without_a_model_the_command_that_fetches_one_is_offered(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SPEAKER_ID_MODEL")
-    missing = run("compare", "ada.wav", "bob.wav")
-    assert missing.exit_code == 2
-    assert "SPEAKER_ID_MODEL" in missing.stderr
+    monkeypatch.setenv("SPEAKER_ID_CACHE", str(folder / "cache"))
+    for command in (["compare", "ada.wav", "bob.wav"], ["enrol", "Ada", "ada.wav"], ["identify", "ada.wav"]):
+        result = run(*command)
+        assert result.exit_code == 3
+        assert "`speaker-id pretrained get campplus-zh-en`" in result.stderr
+    listing = json.loads(run("pretrained", "list", "--json").stdout)
+    assert listing == {"models": {"campplus-zh-en": False, "dvector-ge2e": False}}
+
+
+def test_a_key_is_shown_once_listed_without_its_token_and_taken_back(folder: Path) -> None:
+    token = run("keys", "add", "front-door", "verify").stdout.strip()
+    assert token.startswith("sid_")
+    assert token not in (folder / "keys.json").read_text(encoding="utf-8")
+    assert run("keys", "list").stdout == "verify  front-door\n"
+    assert run("keys", "add", "front-door", "admin").exit_code == 3  # the name is taken
+    assert run("keys", "add", "other", "root").exit_code == 3  # no such role
+    assert run("keys", "remove", "front-door").exit_code == 0
+    assert json.loads(run("keys", "list", "--json").stdout) == {"keys": []}
 
 
 @pytest.mark.usefixtures("folder")
@@ -194,14 +293,25 @@ def test_a_name_may_begin_with_a_dash() -> None:
     assert run("users").stdout == "     1  --json\n"
 
 
+@pytest.mark.usefixtures("folder")
+def test_comparing_evaluations_needs_no_torch() -> None:
+    code = (
+        "import sys, speaker_id.cli as cli; sys.argv = ['x', 'compare-runs', 'a', 'b']\n"
+        "try: cli.main()\n"
+        "finally: print('torch' in sys.modules, 'speaker_id.report.comparison' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (3, "False True\n")
+
+
 def test_every_help_fits_a_terminal_and_shows_an_example() -> None:
-    for arguments in ([], *([command] for command in COMMANDS)):
+    for arguments in ([], *(command.split() for command in COMMANDS)):
         result = run(*arguments, "--help")
         assert result.exit_code == 0
-        assert "Example:" in result.stdout
+        assert "Example:" in result.stdout or arguments in (["keys"], ["pretrained"])
         assert max(len(line) for line in result.stdout.splitlines()) <= 80
     overview = run("--help").stdout
-    assert all(f"\n  {command} " in overview for command in COMMANDS)
+    assert all(f"\n  {command} " in overview for command in COMMANDS if " " not in command)
     assert not [line for line in overview.split("Commands:")[1].splitlines() if line.endswith("...")]
     assert "Exit codes:" in overview
 

@@ -152,3 +152,25 @@ def test_a_value_that_does_not_fit_says_why(kind: type, options: dict[str, objec
 def test_there_are_at_most_as_many_coefficients_as_bins(n_mfcc: int) -> None:
     with pytest.raises(ConfigError, match=f"n_mfcc={n_mfcc} must lie in 1 .. feature.n_mels=80"):
         Mfcc(n_mfcc=n_mfcc)
+
+
+def test_slaneys_scale_is_librosas_default() -> None:
+    feature = MelSpectrogram(n_mels=40, n_fft=400, f_min=0.0, mel_scale="slaney", normalise="none")
+    theirs = librosa.feature.melspectrogram(y=NOISE, sr=16000, n_fft=400, hop_length=160, n_mels=40, pad_mode="reflect")
+    np.testing.assert_allclose(feature(torch.from_numpy(NOISE).unsqueeze(0))[0].numpy(), theirs, rtol=2e-4)
+
+
+def test_an_unknown_mel_scale_is_refused_with_those_there_are() -> None:
+    with pytest.raises(ConfigError, match=r"feature\.mel_scale='bark' does not exist; choose one of htk, slaney"):
+        MelSpectrogram(mel_scale="bark")
+
+
+def test_a_quiet_recording_is_made_as_loud_as_asked_and_a_loud_one_left_alone() -> None:
+    bare, levelled = (MelSpectrogram(normalise="none", loudness_db=level) for level in (None, -30.0))
+    loud = torch.from_numpy(NOISE).unsqueeze(0)  # -20 dB
+    quiet = loud * 10 ** (-25 / 20)  # -45 dB, 15 dB too quiet
+    torch.testing.assert_close(levelled(loud), bare(loud))
+    raised_db = 10 * math.log10(float(levelled(quiet).sum() / bare(quiet).sum()))
+    level_db = 20 * math.log10(float(np.sqrt(np.mean(NOISE**2))))
+    assert raised_db == pytest.approx(-30 - (level_db - 25), abs=0.01)
+    assert float(levelled(torch.zeros(1, 16000)).abs().max()) == 0.0

