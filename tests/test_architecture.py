@@ -20,8 +20,8 @@ LADDER: list[set[str]] = [
     {"feature", "augmentation", "model", "pooling", "loss"},  # 1b
     {"data", "build"},  # 2
     {"checkpoint"},  # 3a: the file format, which training writes
-    {"training", "report", "commandline"},  # 3b
-    {"inference", "export", "pretrained"},  # 4
+    {"training", "report", "commandline", "pretrained"},  # 3b
+    {"inference", "export"},  # 4
     {"service", "evaluation"},  # 5
     {"train", "eval", "calibrate", "extract", "sweep", "cli", "demo", "__main__"},  # 6
 ]

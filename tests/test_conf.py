@@ -16,7 +16,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from leaves import GROUPS, LEAVES, USUAL, composed, leaves
+from leaves import GIVEN, GROUPS, LEAVES, USUAL, composed, entry_of, leaves
 from speaker_id import build
 from speaker_id.errors import ConfigError
 
@@ -71,16 +71,17 @@ def test_every_group_can_be_chosen_and_every_yaml_is_a_leaf() -> None:
 @pytest.mark.parametrize(("group", "leaf"), LEAVES)
 def test_every_leaf_composes_and_takes_effect(group: str, leaf: str) -> None:
     overrides = [f"{group}={leaf}"]
+    entry = entry_of(group)
     with initialize_config_dir(str(build.CONF_DIR), version_base="1.3"):
-        config = compose("train", [*USUAL, *overrides], return_hydra_config=True)
+        config = compose(entry, [*GIVEN[entry], *overrides], return_hydra_config=True)
     assert config.hydra.runtime.choices[group] == leaf
 
 
 @pytest.mark.parametrize(("group", "leaf"), LEAVES)
 def test_every_option_of_every_leaf_is_one_of_its_class(group: str, leaf: str) -> None:
-    config = OmegaConf.to_container(composed(f"{group}={leaf}"), resolve=False)
-    nodes = list(targets(config))
-    assert len(nodes) >= 10  # train.yaml names about twenty classes: the walk walks
+    entry = entry_of(group)
+    nodes = list(targets(OmegaConf.to_container(composed(f"{group}={leaf}", entry=entry), resolve=False)))
+    assert len(nodes) >= {"train": 10, "eval": 1}[entry]  # train.yaml names about twenty classes: the walk walks
     for node in nodes:
         build.check_options(node)
 

@@ -57,12 +57,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the README takes for granted: lists of recordings, and recordings of one's own."""
     folder = tmp_path_factory.mktemp("newcomer")
     pitches = [90, 120, 160, 210, 260, 320]
-    for name in ("train.tsv", "other.tsv", "test.tsv"):
+    for number, name in enumerate(("train.tsv", "other.tsv", "test.tsv")):
         rows = []
         for pitch in pitches:
             for take in range(3):
-                path = recording(folder / f"{name[:-4]}-{pitch}-{take}.wav", pitch + take, 0.8 + 0.1 * take)
-                rows.append(f"{path.name}\tvoice {pitch}\n")
+                place = folder / f"{name[:-4]}-{pitch}-{take}.wav"
+                path = recording(place, pitch + 5 * number + take, 0.8 + 0.1 * take)  # no list has another's sound
+                rows.append(f"{path.name}\t{name[:-4]} voice {pitch}\n")
         (folder / name).write_text("".join(rows), encoding="utf-8")
     for name in ("a", "b", "ana-1", "ana-2", "somebody"):
         recording(folder / f"{name}.wav", 150)

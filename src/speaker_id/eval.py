@@ -1,169 +1,172 @@
 """Evaluate a checkpoint: `python -m speaker_id.eval checkpoint=RUN data.test_list=test.tsv` or `trials=trials.txt`."""
 
 import logging
-from collections.abc import Iterable, Iterator
+import shlex
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import hydra
-import numpy as np
 import rich
 from hydra.core.hydra_config import HydraConfig
-from numpy.typing import NDArray
 from omegaconf import DictConfig
-from rich.progress import Progress
 
-from speaker_id import build, checkpoint, metrics, scoring
+from speaker_id import build, checkpoint
 from speaker_id.commandline import reported, run_command
-from speaker_id.contracts import FloatArray, as_path
-from speaker_id.data.dataset import EvaluationDataset
-from speaker_id.data.lists import DataList, Utterance, check_trials, read_list
-from speaker_id.data.trials import Trials, read_trials
-from speaker_id.errors import ConfigError, DataError
-from speaker_id.inference.embedder import usable_device
-from speaker_id.inference.extraction import embed_dataset, table_of
-from speaker_id.report.plots import det_curve, score_histogram
-from speaker_id.report.tables import metrics_table, write_metrics_json, write_scores_tsv
+from speaker_id.contracts import BackEnd
+from speaker_id.errors import ConfigError
+from speaker_id.evaluation import counted, identification, identification_results, output, stress
+from speaker_id.evaluation.back_end import check_cohort
+from speaker_id.evaluation.embedding import Crop, HowToEmbed
+from speaker_id.evaluation.figures import HowToMeasure
+from speaker_id.evaluation.follow_ups import check_stress, one_against_many, under_stress
+from speaker_id.evaluation.inputs import InputFiles, Inputs, read_inputs
+from speaker_id.evaluation.leakage import check_leakage
+from speaker_id.evaluation.pipeline import HowToScore, Scored, evaluation_of, score
+from speaker_id.evaluation.results import facts_of, model_card
+from speaker_id.evaluation.speakers import Facts, speaker_facts
+from speaker_id.evaluation.trial_rows import trial_rows
+from speaker_id.report.evaluation import Evaluation, Leakage, ModelCard
+from speaker_id.report.speaker_map import Projection
 
 logger = logging.getLogger(__name__)
 
 
-class ScoredTrials(NamedTuple):
-    """Trials by row of the data list, each (M,)."""
+class Plan(NamedTuple):
+    """What is evaluated and how: all that can be refused before minutes of embedding."""
 
-    enrol: NDArray[np.intp]
-    test: NDArray[np.intp]
-    scores: FloatArray
-    is_target: NDArray[np.bool_]
+    loaded: checkpoint.LoadedModel
+    inputs: Inputs
+    back_end: BackEnd
+    scoring: HowToScore
+    measuring: HowToMeasure
+    speaker_facts: Facts
+    leakage: Leakage
+    card: ModelCard
 
 
-def evaluate(config: DictConfig) -> metrics.VerificationMetrics:
-    """Embed, score, print one table and write metrics.json, scores.tsv, det.png and score_histogram.png."""
+def evaluate(config: DictConfig) -> float:
+    """Embed, score, print one table, write metrics.json and the files of `output`; returns the EER."""
     folder = Path(HydraConfig.get().runtime.output_dir)
-    loaded = checkpoint.load(config.checkpoint)
-    data, listed = read_inputs(config)
-    dataset = EvaluationDataset(
-        data,
-        sample_rate=int(loaded.feature.sample_rate),  # type: ignore[arg-type]
-        min_seconds=config.data.min_seconds,
-        max_seconds=config.data.max_seconds,
-    )
-    embeddings = scoring.normalise(embed(loaded, dataset, config))
-    scored = score_all_pairs(embeddings, dataset.labels) if listed is None else score_listed(embeddings, data, listed)
-    result = metrics.verification_metrics(scored.scores, scored.is_target)
-    interval = speaker_interval(config, data, scored, all_labelled=config.data.test_list is not None)
-    write_results(folder, config, data, scored, result, interval)
-    rich.get_console().print(metrics_table(result, interval))
+    plan = planned(config)
+    if counted.is_too_long(plan.inputs, config.max_exact_trials):
+        return evaluate_counted(plan, folder)
+    rows = trial_rows(plan.inputs)
+    scored = score(plan.loaded, plan.inputs, rows, plan.back_end, plan.scoring)
+    evaluation = evaluation_of(scored, plan.measuring, leakage=plan.leakage, card=plan.card, facts=plan.speaker_facts)
+    output.write_files(evaluation, folder)
+    rich.get_console().print(output.evaluation_table(evaluation, point_of_model=plan.loaded.operating_point))
+    follow_up(config, scored, evaluation, plan.measuring, folder)
     logger.info("metrics.json, scores.tsv, det.png and score_histogram.png lie in %s", folder)
-    return result
+    return evaluation.figure("eer").value
 
 
-def read_inputs(config: DictConfig) -> tuple[DataList, Trials | None]:
-    """The recordings to embed, and the trials among them; None stands for all pairs."""
-    if config.trials is None and config.data.test_list is None:
-        raise ConfigError("give data.test_list=FILE for all pairs of a list, or trials=FILE for listed trials")
-    if config.trials is None:
-        data = read_list(config.data.test_list, root=config.data.root)
-        check_trials(data)
-        return data, None
-    trials = read_trials(config.trials)
-    if config.data.test_list is not None:
-        return read_list(config.data.test_list, root=config.data.root), trials
-    return list_of(trials, Path(config.trials), config.data.root), trials
+def evaluate_counted(plan: Plan, folder: Path) -> float:
+    """The same for more pairs than can be kept: metrics.json alone."""
+    counts = counted.count_pairs(plan.loaded, plan.inputs, plan.back_end, plan.scoring)
+    figures, found = counted.measure_counts(counts, target_fpr=plan.measuring.target_fpr)
+    facts = facts_of(
+        plan.card,
+        plan.leakage,
+        num_recordings=len(plan.inputs.data.utterances),
+        back_end=str(plan.back_end),
+        crop=str(plan.scoring.embed.crop),
+        operating_point=None,
+    )
+    output.write_counted(figures, found, folder, facts)
+    rich.get_console().print(output.counted_table(figures, found))
+    logger.info("metrics.json lies in %s", folder)
+    return found.eer
 
 
-def list_of(trials: Trials, source: Path, root: str | None) -> DataList:
-    """The recordings that a trial list names; nobody says who speaks in them, so their labels are empty."""
-    base = as_path(root) if root is not None else source.resolve().parent
-    names = dict.fromkeys([*trials.enrol, *trials.test])
-    for name in names:
-        if not (base / name).is_file():
-            raise DataError(f"{source}: no such recording: {base / name}; say where paths start with data.root=FOLDER")
-    return DataList(str(source), tuple(Utterance(str(base / name), "", name) for name in names))
-
-
-def embed(loaded: checkpoint.LoadedModel, dataset: EvaluationDataset, config: DictConfig) -> FloatArray:
-    batches = embed_dataset(
+def planned(config: DictConfig) -> Plan:
+    measuring = HowToMeasure(config.target_fpr, config.interval_draws, config.seed).checked()
+    scoring = how_to_score(config)
+    loaded = checkpoint.load(config.checkpoint)
+    back_end: BackEnd = build.instantiate(config.backend)
+    inputs = inputs_of(config, back_end, leaf=scoring.leaf)
+    check_follow_ups(config, loaded, inputs)
+    model = str(config.checkpoint)
+    return Plan(
         loaded,
-        dataset,
-        device=usable_device(config.device),
-        batch_seconds=config.data.batch_seconds,
-        num_workers=config.data.num_workers,
-    )
-    return table_of(with_progress(batches, len(dataset)), len(dataset))
-
-
-def with_progress(
-    batches: Iterable[tuple[list[int], FloatArray]], num_rows: int
-) -> Iterator[tuple[list[int], FloatArray]]:
-    with Progress(console=rich.get_console()) as progress:
-        task = progress.add_task("embedding", total=num_rows)
-        for rows, embeddings in batches:
-            yield rows, embeddings
-            progress.advance(task, len(rows))
-
-
-def score_all_pairs(embeddings: FloatArray, labels: list[int]) -> ScoredTrials:
-    """Every unordered pair of recordings once, in the order 01, 02, ... 12, 13, ..."""
-    pairs = scoring.all_pairs(embeddings, labels)
-    enrol, test = scoring.pair_indices(len(embeddings))
-    speakers = np.asarray(labels)
-    is_target = speakers[enrol] == speakers[test]
-    scores = np.empty(len(is_target), np.float32)
-    scores[is_target], scores[~is_target] = pairs
-    return ScoredTrials(enrol, test, scores, is_target)
-
-
-def score_listed(embeddings: FloatArray, data: DataList, trials: Trials) -> ScoredTrials:
-    row = {utterance.name: index for index, utterance in enumerate(data.utterances)}
-    unknown = next((name for name in [*trials.enrol, *trials.test] if name not in row), None)
-    if unknown is not None:
-        raise DataError(f"the trials name {unknown!r}, which {data.source} does not list")
-    enrol, test = (np.array([row[name] for name in names], np.intp) for names in (trials.enrol, trials.test))
-    return ScoredTrials(enrol, test, scoring.score_trials(embeddings, enrol, test), trials.is_target)
-
-
-def speaker_interval(
-    config: DictConfig, data: DataList, scored: ScoredTrials, *, all_labelled: bool
-) -> metrics.Interval | None:
-    """The EER's 95 % interval by bootstrap over speakers; None when nobody says who speaks."""
-    if not all_labelled or config.interval_draws == 0:
-        return None
-    numbers = {label: number for number, label in enumerate(data.speakers)}
-    speakers = np.array([numbers[utterance.label] for utterance in data.utterances])
-    rng = np.random.default_rng(config.seed)
-    return metrics.eer_interval(
-        scored.scores,
-        scored.is_target,
-        speakers[scored.enrol],
-        speakers[scored.test],
-        rng=rng,
-        num_draws=config.interval_draws,
+        inputs,
+        back_end,
+        scoring,
+        measuring,
+        speaker_facts(config.data.speakers, beside=inputs.data.source, speakers=inputs.data.speakers),
+        check_leakage(inputs.data, loaded.seen, inputs.cohort, allowed=config.allow_leakage, model=model),
+        model_card(loaded, inputs, checkpoint=model, command=command_line(), now=datetime.now(UTC)),
     )
 
 
-def write_results(
-    folder: Path,
-    config: DictConfig,
-    data: DataList,
-    scored: ScoredTrials,
-    result: metrics.VerificationMetrics,
-    interval: metrics.Interval | None,
-) -> None:
-    names = [utterance.name for utterance in data.utterances]
-    extra = {"checkpoint": str(config.checkpoint), "list": data.source, "num_recordings": len(names)}
-    write_metrics_json(folder / "metrics.json", result, interval, extra)
-    enrol, test = (map(names.__getitem__, rows) for rows in (scored.enrol, scored.test))
-    write_scores_tsv(folder / "scores.tsv", enrol, test, scored.scores, scored.is_target)
-    target, nontarget = scored.scores[scored.is_target], scored.scores[~scored.is_target]
-    det_curve(target, nontarget, folder / "det.png")
-    score_histogram(target, nontarget, result.threshold, folder / "score_histogram.png")
+def inputs_of(config: DictConfig, back_end: BackEnd, *, leaf: str) -> Inputs:
+    data = config.data
+    files = InputFiles(data.test_list, config.trials, data.models, data.cohort_list, data.root)
+    inputs = read_inputs(files)
+    return inputs._replace(cohort=check_cohort(back_end, inputs.cohort, leaf=leaf))
+
+
+def how_to_score(config: DictConfig) -> HowToScore:
+    data = config.data
+    embed = HowToEmbed(
+        device=config.device,
+        min_seconds=data.min_seconds,
+        max_seconds=data.max_seconds,
+        batch_seconds=data.batch_seconds,
+        num_workers=data.num_workers,
+        crop=Crop(config.crop.kind, config.crop.seconds, config.crop.num),
+    )
+    return HowToScore(embed, config.enrolment, HydraConfig.get().runtime.choices["backend"]).checked()
+
+
+def check_follow_ups(config: DictConfig, loaded: checkpoint.LoadedModel, inputs: Inputs) -> None:
+    """Refuse what `follow_up` could not do."""
+    wanted = [name for name in ("report", "stress", "identification") if config[name]]
+    if counted.is_too_long(inputs, config.max_exact_trials):
+        counted.refuse_every_score(len(inputs.data.utterances), wanted)
+    if config.report and config.report_map not in get_args(Projection):
+        raise ConfigError(
+            f"report_map={config.report_map}: {build.nearest(config.report_map, [*get_args(Projection)])}"
+        )
+    if config.stress:
+        check_stress(loaded, inputs, build.plain(config.stress_conditions), noise=config.stress_noise, seed=config.seed)
+    if config.identification:
+        identification_options(config)
+
+
+def follow_up(config: DictConfig, scored: Scored, evaluation: Evaluation, how: HowToMeasure, folder: Path) -> None:
+    """Whatever of identification, stress and report is wanted."""
+    console = rich.get_console()
+    if config.identification:
+        galleries = one_against_many(scored, identification_options(config), how)
+        identification_results.write_identification(folder, galleries)
+        console.print(identification_results.identification_table(galleries))
+    if config.stress:
+        results = under_stress(scored, build.plain(config.stress_conditions), how, noise=config.stress_noise)
+        stress.write_stress(folder, results)
+        console.print(stress.stress_table(results))
+        evaluation = replace(evaluation, stress=results)
+    if config.report:
+        from speaker_id.report.page import write_report
+
+        page = write_report(evaluation, folder, with_audio=config.report_audio, projection=config.report_map)
+        logger.info("the report to look at: %s", page)
+
+
+def identification_options(config: DictConfig) -> identification.Options:
+    return identification.Options(**build.plain(config.identification_options)).checked()
+
+
+def command_line() -> str:
+    """The command as typed, but for options of Hydra's own."""
+    return shlex.join(["python", "-m", "speaker_id.eval", *HydraConfig.get().overrides.task])
 
 
 @hydra.main(version_base="1.3", config_path=str(build.CONF_DIR), config_name="eval")
 @reported
 def run(config: DictConfig) -> float:
-    return evaluate(config).eer
+    return evaluate(config)
 
 
 def main() -> None:

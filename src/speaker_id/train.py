@@ -27,6 +27,7 @@ from speaker_id.training.allocator import keep_memory
 from speaker_id.training.datamodule import SpeakerDataModule
 from speaker_id.training.module import SpeakerModule
 from speaker_id.training.saving import AtomicCheckpointIO
+from speaker_id.training.seen import seen_data
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +55,8 @@ def train(config: DictConfig) -> float:
     datamodule = make_datamodule(config)
     module = make_module(config, datamodule)
     check_batches(datamodule, module)
+    if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]  # this rank writes checkpoints
+        module.seen = seen_data(datamodule, pretrained=config.pretrained)
     ckpt_path = None if config.ckpt_path is None else checked_checkpoint(config.ckpt_path, module)
     log_start(trainer, datamodule, module)
     if trainer.is_global_zero:

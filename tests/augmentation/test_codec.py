@@ -8,9 +8,10 @@ import pytest
 import soundfile
 
 from speaker_id.augmentation import codec as codec_module
-from speaker_id.augmentation.codec import Codec, encode_and_decode
+from speaker_id.augmentation.codec import Codec, at_bitrate, encode_and_decode
 from speaker_id.augmentation.resample import Resample, of_length
 from speaker_id.contracts import FloatArray
+from speaker_id.errors import ConfigError
 
 RATE = 16000
 TELEPHONE = ["mulaw", "alaw", "gsm"]
@@ -126,9 +127,11 @@ def test_an_mp3_without_room_for_its_tag_is_put_in_place_too(num: int) -> None:
     assert abs(lag(smooth, coded)) <= 1
 
 
-@pytest.mark.parametrize("name", ["mp3", "vorbis"])
-def test_more_compression_is_less_quality(name: str) -> None:
-    outputs = [codec(name, compression=level)(white(), np.random.default_rng(0)) for level in (0.0, 0.5, 1.0)]
+@pytest.mark.parametrize(
+    ("name", "levels"), [("mp3", (0.0, 0.5, 1.0)), ("vorbis", (0.0, 0.5, 1.0)), ("opus", (0.5, 0.9, 1.0))]
+)
+def test_more_compression_is_less_quality(name: str, levels: tuple[float, ...]) -> None:
+    outputs = [codec(name, compression=level)(white(), np.random.default_rng(0)) for level in levels]
     best, middle, worst = (quality_db(white(), out) for out in outputs)
     assert best > middle + 0.5 > worst + 1
 
@@ -136,3 +139,55 @@ def test_more_compression_is_less_quality(name: str) -> None:
 def test_every_codec_is_drawn() -> None:
     drawn = [codec("mulaw", "vorbis", "alaw")(white(2000), np.random.default_rng(seed)) for seed in range(12)]
     assert len({out.tobytes() for out in drawn}) == 3
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 16000, 22050, 44100, 48000, 96000])
+def test_opus_takes_every_rate_by_way_of_the_next_of_its_own(rate: int) -> None:
+    times = np.arange(rate) / rate
+    speech = (0.3 * np.sin(2 * np.pi * (400 + 300 * times) * times)).astype(np.float32)  # a chirp shows any delay
+    coded = codec("opus", compression=0.5, rate=rate)(speech, np.random.default_rng(0))
+    inner = slice(rate // 10, -rate // 10)
+    assert len(coded) == rate
+    assert quality_db(speech[inner], coded[inner]) > 25
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "kbits"),
+    [("mp3", 8000, (8, 64)), ("mp3", 16000, (8, 24, 160)), ("mp3", 44100, (32, 64, 320)), ("opus", 16000, (8, 16, 64)),
+     ("opus", 44100, (16, 64))],
+)  # fmt: skip
+def test_a_bitrate_is_what_a_second_costs(
+    name: str, rate: int, kbits: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    write = soundfile.write
+
+    def weighed(file: io.BytesIO, *args: Any, **options: Any) -> None:
+        write(file, *args, **options)
+        sizes.append(len(file.getvalue()))
+
+    monkeypatch.setattr(soundfile, "write", weighed)
+    smooth = np.convolve(white(8 * rate), np.ones(8) / 3, "same").astype(np.float32)
+    qualities = []
+    for kbit in kbits:
+        coded = at_bitrate(smooth, rate, name, kbit)
+        assert len(coded) == len(smooth)
+        assert abs(lag(smooth, coded)) <= max(1, rate // 20_000)  # 0.05 ms
+        assert sizes[-1] / 1000 == pytest.approx(kbit, rel=0.15)  # 8 bits a byte, 8 seconds
+        qualities.append(quality_db(smooth, coded))
+    assert qualities == sorted(qualities)
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "kbit", "message"),
+    [
+        ("mp3", 16000, 7.9, "mp3 at 16000 Hz takes 8 to 160 kbit/s, not 7.9"),
+        ("mp3", 44100, 24, "mp3 at 44100 Hz takes 32 to 320"),
+        ("opus", 16000, 300, "opus at 16000 Hz takes 6 to 256"),
+        ("opus", 16000, float("nan"), "not nan"),
+        ("gsm", 8000, 13, "only mp3 and opus go by kbit/s, not 'gsm'"),
+    ],
+)
+def test_a_bitrate_that_a_codec_does_not_have_is_refused(name: str, rate: int, kbit: float, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        at_bitrate(white(), rate, name, kbit)

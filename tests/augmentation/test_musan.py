@@ -59,6 +59,32 @@ def test_every_class_has_its_own_ratios_and_numbers(corpus: Path) -> None:
         assert 30 < len(ratios) < 70
 
 
+def test_television_is_talk_and_music_each_at_its_ratio(corpus: Path, tmp_path: Path) -> None:
+    for name in ("speech", "music"):
+        (tmp_path / name).symlink_to(corpus / name)  # all that it needs
+    off = {"speech_weight": 0, "music_weight": 0, "noise_weight": 0}
+    musan = Musan(folder=tmp_path, **{**OPTIONS, **off, "television_weight": 1})
+    power = np.sum(speech().astype(np.float64) ** 2)
+    for seed in range(20):
+        spectrum = (
+            np.abs(np.fft.rfft((musan(speech(), np.random.default_rng(seed)) - speech()).astype(np.float64))) ** 2
+        )
+        energy = 2 * spectrum / RATE
+        talk, music = energy[list(TONES["speech"])].sum(), energy[list(TONES["music"])].sum()
+        assert talk + music == pytest.approx(energy.sum(), rel=1e-6)
+        assert 12.9 <= 10 * np.log10(power / talk) <= 20.1
+        assert 4.8 <= 10 * np.log10(power / music) <= 15.1  # to speech and talk, which is a little more
+
+
+def test_without_television_nothing_is_drawn_differently(corpus: Path) -> None:
+    for seed in range(10):
+        plain, with_none = (
+            Musan(folder=corpus, **OPTIONS, **more)(speech(), np.random.default_rng(seed))
+            for more in ({}, {"television_weight": 0.0})
+        )
+        np.testing.assert_array_equal(plain, with_none)
+
+
 def test_a_class_without_weight_is_never_drawn_and_needs_no_folder(corpus: Path, tmp_path: Path) -> None:
     (tmp_path / "music").symlink_to(corpus / "music")
     musan = Musan(folder=tmp_path, **{**OPTIONS, "speech_weight": 0, "noise_weight": 0})

@@ -11,6 +11,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from commands.running import Corpus, Finished, metrics_of, run_apart, run_here, tiny
 from speaker_id import checkpoint
+from speaker_id.data.fingerprint import overlap, sound_keys
+from speaker_id.data.lists import read_list
 
 METRICS = {"val/eer", "val/tpr", "val/fpr", "val/threshold", "val/min_dcf"}
 STAMP = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d INFO "
@@ -141,3 +143,21 @@ def test_cfg_job_prints_the_config_without_running(tmp_path: Path, monkeypatch: 
     assert config["loss"]["_target_"] == "speaker_id.loss.cosine.AdditiveMargin"
     assert config["data"]["batch_size"] == 5
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("detail", ["full", "none"])
+def test_a_checkpoint_knows_what_it_was_trained_on_unless_told_not_to(
+    detail: str, corpus: Corpus, two_epochs: Path, tmp_path: Path
+) -> None:
+    if detail == "none":
+        run = ["trainer.max_epochs=1", "data.fingerprint=none", f"hydra.run.dir={tmp_path}/run"]
+        assert run_here("train", *corpus.lists, *tiny(), *run).status == 0
+        assert checkpoint.load(tmp_path / "run").seen is None
+        return
+    seen = checkpoint.load(two_epochs).seen
+    assert seen is not None
+    data = read_list(corpus.folder / "all.tsv")
+    training, selection = (overlap(part, data, sound_keys(data)) for part in seen.lists)
+    assert training.speakers == ("ada", "ben", "cho", "dov")
+    assert len(training.recordings) == 16
+    assert selection.speakers == ("eli", "fay")

@@ -9,11 +9,11 @@ from inference.tiny_model import RATE, recording, voice
 from speaker_id import audio
 from speaker_id.augmentation.chain import Chain
 from speaker_id.augmentation.volume import Volume
-from speaker_id.contracts import WaveformAugmentation
+from speaker_id.contracts import FloatArray, WaveformAugmentation
 from speaker_id.data.dataset import EvaluationDataset, TrainingDataset, collate
 from speaker_id.data.lists import DataList, Utterance
 from speaker_id.data.sampler import Draw
-from speaker_id.errors import ConfigError, DataError
+from speaker_id.errors import AudioError, ConfigError, DataError
 
 SECONDS = [("ann", 0.3), ("bob", 2.0), ("ann", 1.0), ("cy", 1.234)]
 CROP = RATE // 2
@@ -165,6 +165,43 @@ def test_long_recordings_are_cut_for_evaluation(data: DataList) -> None:
     dataset = evaluation(data, max_seconds=1.05)
     assert dataset.lengths == [round(seconds * RATE) for seconds in (0.3, 1.0, 1.0, 1.0)]
     assert len(dataset[1][0]) == RATE
+
+
+class Tail:
+    """The last `num` samples, under the recording's own name."""
+
+    def __init__(self, num: int) -> None:
+        self.num = num
+        self.names: list[str] = []
+
+    def length(self, num_samples: int) -> int:
+        return min(num_samples, self.num)
+
+    def __call__(self, waveform: FloatArray, name: str) -> FloatArray:
+        self.names.append(name)
+        return waveform[-self.num :]
+
+
+def test_a_transform_gets_the_trimmed_recording_and_its_name_and_the_lengths_are_its_own(data: DataList) -> None:
+    plain, tail = evaluation(data, max_seconds=1.05), Tail(round(0.4 * RATE))
+    dataset = EvaluationDataset(data, sample_rate=RATE, min_seconds=0.2, max_seconds=1.05, transform=tail)
+    assert dataset.lengths == [round(seconds * RATE) for seconds in (0.3, 0.4, 0.4, 0.4)]
+    for row in range(4):
+        waveform, label, index = dataset[row]
+        np.testing.assert_array_equal(waveform, plain[row][0][-dataset.lengths[row] :])
+        assert (label, index) == plain[row][1:]
+    assert tail.names == [utterance.name for utterance in data.utterances]
+    assert plain.lengths == [round(seconds * RATE) for seconds in (0.3, 1.0, 1.0, 1.0)]  # those without one stay
+
+
+def test_a_transform_that_cannot_go_on_is_located_too(data: DataList) -> None:
+    class Broken(Tail):
+        def __call__(self, waveform: FloatArray, name: str) -> FloatArray:
+            raise AudioError("the noise is silent")
+
+    dataset = EvaluationDataset(data, sample_rate=RATE, min_seconds=0.2, max_seconds=9, transform=Broken(9))
+    with pytest.raises(DataError, match=r"^made.tsv, utterance 2 \(1.wav\): the noise is silent"):
+        dataset[1]
 
 
 def test_a_recording_that_is_too_short_is_refused_by_name_and_length(data: DataList) -> None:

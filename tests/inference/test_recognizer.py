@@ -25,6 +25,9 @@ from speaker_id.errors import (
 )
 from speaker_id.inference.gallery import SqliteGallery
 from speaker_id.inference.recognizer import Recognizer
+from speaker_id.inference.results import Comparison, Identification
+
+CALIBRATED = OperatingPoint(0.5, "by calibration", llr_scale=10.0, llr_offset=-4.0)
 
 
 class AngleEmbedder:
@@ -69,7 +72,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_comparison_is_the_raw_cosine_against_the_models_own_threshold(recognizer: Recognizer) -> None:
     near = recognizer.compare(at(10), at(40))
     assert near.score == pytest.approx(cos(30), abs=1e-6)
-    assert (near.threshold, near.accepted, near.threshold_source) == (0.5, True, "by hand")
+    assert (near.threshold, near.accepted, near.threshold_source) == (0.5, True, "uncalibrated: by hand")
     far = recognizer.compare(at(10), at(100))
     assert far.score == pytest.approx(0.0, abs=1e-6)
     assert far.accepted is False
@@ -97,7 +100,8 @@ def test_the_best_user_is_named_with_margin_and_candidates(recognizer: Recognize
     recognizer.enrol("Bob", at(90))
     recognizer.enrol("Cyd", at(170))
     found = recognizer.identify(at(30), limit=2)
-    assert (found.user, found.reason, found.threshold, found.threshold_source) == ("Ada", "accepted", 0.5, "by hand")
+    assert (found.user, found.reason, found.threshold) == ("Ada", "accepted", 0.5)
+    assert found.threshold_source == "uncalibrated: by hand"
     assert found.score == pytest.approx(cos(10), abs=1e-6)
     assert found.margin == pytest.approx(cos(10) - cos(60), abs=1e-6)
     assert [match.user for match in found.candidates] == ["Ada", "Bob"]
@@ -155,17 +159,17 @@ def test_a_threshold_for_one_call_changes_nothing_afterwards(recognizer: Recogni
     before = (recognizer.compare(at(10), at(80)), recognizer.identify(at(80)))
     assert recognizer.compare(at(10), at(80), threshold=0.0).accepted is True
     assert recognizer.identify(at(80), threshold=0.0).user == "Ada"
-    assert recognizer.compare(at(10), at(80), threshold=0.0).threshold_source == "given for this call"
+    assert recognizer.compare(at(10), at(80), threshold=0.0).threshold_source == "uncalibrated: given for this call"
     assert (recognizer.compare(at(10), at(80)), recognizer.identify(at(80))) == before
 
 
 def test_the_call_comes_before_the_loading_and_the_loading_before_the_model(bundle: Path) -> None:
     a, b = (voice(100), RATE), (voice(200), RATE)
     from_model = Recognizer.load(bundle).compare(a, b)
-    assert (from_model.threshold, from_model.threshold_source) == POINT
+    assert (from_model.threshold, from_model.threshold_source) == (POINT.threshold, f"uncalibrated: {POINT.source}")
     loaded = Recognizer.load(bundle, threshold=0.0)
     assert loaded.compare(a, b).threshold == 0.0
-    assert loaded.compare(a, b).threshold_source == "given when the recognizer was loaded"
+    assert loaded.compare(a, b).threshold_source == "uncalibrated: given when the recognizer was loaded"
     assert loaded.compare(a, b, threshold=-0.5).threshold == -0.5
 
 
@@ -184,6 +188,54 @@ def test_a_threshold_that_is_no_number_is_refused(recognizer: Recognizer, bundle
         recognizer.compare(at(10), at(10), threshold=threshold)
     with pytest.raises(ConfigError, match="must be a number"):
         Recognizer.load(bundle, threshold=threshold)
+
+
+# Calibration
+
+
+def test_without_calibration_every_decision_says_so(recognizer: Recognizer, bundle: Path) -> None:
+    recognizer.enrol("Ada", at(10))
+    decisions: list[Comparison | Identification] = [
+        recognizer.compare(at(10), at(40)),
+        recognizer.identify(at(40)),
+        recognizer.identify(at(40), threshold=0.1),
+        Recognizer.load(bundle).compare((voice(100), RATE), (voice(200), RATE)),
+        Recognizer.load(bundle, threshold=0.1).compare((voice(100), RATE), (voice(200), RATE)),
+    ]
+    for decision in decisions:
+        assert (decision.calibrated, decision.llr, decision.probability) == (False, None, None)
+        assert decision.threshold_source.startswith("uncalibrated: ")
+
+
+def test_a_calibrated_model_says_what_its_scores_are_worth(gallery: SqliteGallery) -> None:
+    recognizer = Recognizer(AngleEmbedder(), gallery=gallery, operating_point=CALIBRATED)
+    recognizer.enrol("Ada", at(10))
+    recognizer.enrol("Bob", at(100))
+    for decision in (recognizer.compare(at(10), at(40), prior=0.1), recognizer.identify(at(40), prior=0.1)):
+        assert (decision.calibrated, decision.prior, decision.threshold_source) == (True, 0.1, "by calibration")
+        llr = 10 * cos(30) - 4
+        assert decision.llr == pytest.approx(llr, abs=1e-5)
+        assert decision.probability == pytest.approx(1 / (1 + 9 * math.exp(-llr)), abs=1e-6)
+
+
+def test_a_threshold_of_ones_own_leaves_the_calibration_alone(tmp_path: Path) -> None:
+    bundle = tiny_bundle(tmp_path / "bundle", operating_point=CALIBRATED)
+    a, b = (voice(100), RATE), (voice(200), RATE)
+    usual = Recognizer.load(bundle).compare(a, b)
+    at_loading, at_the_call = Recognizer.load(bundle, threshold=0.3), Recognizer.load(bundle)
+    for moved in (at_loading.compare(a, b), at_the_call.compare(a, b, threshold=0.3)):
+        assert (moved.llr, moved.probability, moved.calibrated) == (usual.llr, usual.probability, True)
+        assert moved.threshold == 0.3
+        assert moved.threshold_source.startswith("given ")
+
+
+@pytest.mark.parametrize("prior", [0.0, 1.0, math.nan])
+def test_a_prior_that_leaves_no_doubt_is_refused(recognizer: Recognizer, prior: float) -> None:
+    recognizer.enrol("Ada", at(10))
+    with pytest.raises(ConfigError, match="prior is"):
+        recognizer.compare(at(10), at(10), prior=prior)
+    with pytest.raises(ConfigError, match="prior is"):
+        recognizer.identify(at(10), prior=prior)
 
 
 # Users

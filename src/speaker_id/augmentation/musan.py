@@ -1,9 +1,9 @@
-"""The three classes of MUSAN."""
+"""The three classes of MUSAN, and what a television makes of two of them."""
 
 import os
 
 from speaker_id.augmentation.babble import Babble
-from speaker_id.augmentation.chain import OneOf
+from speaker_id.augmentation.chain import Chain, OneOf
 from speaker_id.augmentation.noise import AddNoise
 from speaker_id.contracts import as_path
 from speaker_id.errors import ConfigError
@@ -14,7 +14,8 @@ class Musan(OneOf):
 
     `folder` is the corpus as it is unpacked, with speech/, music/ and noise/. The classes are drawn by their weights;
     one of weight 0 is left out, its folder need not be there. Speech is babble of several talkers, music and noise are
-    a single recording each. All ratios are uniform in dB.
+    a single recording each; `television` is speech and then music, each at its own ratio, as in the recipes that draw
+    from five kinds. All ratios are uniform in dB.
     """
 
     def __init__(
@@ -34,10 +35,15 @@ class Musan(OneOf):
         noise_weight: float,
         min_noise_snr_db: float,
         max_noise_snr_db: float,
+        television_weight: float = 0.0,
     ) -> None:
         root = as_path(folder)
-        weights = {"speech": speech_weight, "music": music_weight, "noise": noise_weight}
-        lacking = [name for name, weight in weights.items() if weight and not (root / name).is_dir()]
+        weights = {
+            "speech": speech_weight, "music": music_weight, "noise": noise_weight, "television": television_weight,
+        }  # fmt: skip
+        needed = {name for name in ("speech", "music", "noise") if weights[name]}
+        needed |= {"speech", "music"} if television_weight else set()
+        lacking = [name for name in weights if name in needed and not (root / name).is_dir()]
         if lacking and prob:
             raise ConfigError(
                 f"augmentation folder {root} has no {' and no '.join(f'{name}/' for name in lacking)}; give the folder "
@@ -51,7 +57,7 @@ class Musan(OneOf):
             min_talkers=min_talkers,
             max_talkers=max_talkers,
             sample_rate=sample_rate,
-            folder=root / "speech" if speech_weight else None,
+            folder=root / "speech" if "speech" in needed else None,
         )
         music = AddNoise(
             prob=on,
@@ -59,7 +65,7 @@ class Musan(OneOf):
             max_snr_db=max_music_snr_db,
             max_layers=1,
             sample_rate=sample_rate,
-            folder=root / "music" if music_weight else None,
+            folder=root / "music" if "music" in needed else None,
         )
         noise = AddNoise(
             prob=on,
@@ -69,4 +75,5 @@ class Musan(OneOf):
             sample_rate=sample_rate,
             folder=root / "noise" if noise_weight else None,
         )
-        super().__init__(prob=prob, weights=weights, speech=speech, music=music, noise=noise)
+        television = Chain(speech=speech, music=music)
+        super().__init__(prob=prob, weights=weights, speech=speech, music=music, noise=noise, television=television)

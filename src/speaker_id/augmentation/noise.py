@@ -12,7 +12,7 @@ from speaker_id.contracts import FloatArray
 
 
 class ColouredNoise:
-    """Gaussian noise whose power falls as 1 / f^a, a uniform in [0, 2]: from white (0) over pink (1) to brown (2).
+    """Gaussian noise whose power falls as 1 / f^a, a uniform in [`min_slope`, `max_slope`]: 0 white, 1 pink, 2 brown.
 
     Below 50 Hz the spectrum is flat: brown noise would otherwise spend its power where no speech is.
     """

@@ -35,11 +35,18 @@ class DataList(NamedTuple):
         return sorted({utterance.label for utterance in self.utterances})
 
 
-def read_list(path: str | os.PathLike[str], *, root: str | os.PathLike[str] | None = None) -> DataList:
+def read_list(
+    path: str | os.PathLike[str],
+    *,
+    root: str | os.PathLike[str] | None = None,
+    labelled: bool = True,
+    existing: bool = True,
+) -> DataList:
     """Read `<path>\\t<label>` lines; relative paths resolve against `root`, or else the list's own folder.
 
     Blank lines and lines that begin with # are passed over. Raises DataError with the line's number for a line
-    without a tab, an empty path or label, a path listed twice or a file that is not there.
+    without a tab, an empty path or label, a path listed twice or a file that is not there. With `labelled=False` a
+    line may be a path alone, its label is then empty; with `existing=False` a file may be missing.
     """
     source = as_path(path)
     base = source.resolve().parent if root is None else as_path(root)
@@ -48,7 +55,7 @@ def read_list(path: str | os.PathLike[str], *, root: str | os.PathLike[str] | No
     for number, line in enumerate(_lines(source), start=1):
         if not line.strip() or line.startswith("#"):
             continue
-        utterance = _parse(line, base, f"{source}:{number}")
+        utterance = _parse(line, base, f"{source}:{number}", labelled=labelled, existing=existing)
         if utterance.path in first_line:
             raise DataError(
                 f"{source}:{number}: {utterance.name} already stands in line {first_line[utterance.path]}; "
@@ -74,16 +81,16 @@ def _lines(source: Path) -> list[str]:
         raise DataError(f"{source}: cannot read the data list: {error.strerror or error}") from error
 
 
-def _parse(line: str, base: Path, where: str) -> Utterance:
+def _parse(line: str, base: Path, where: str, *, labelled: bool, existing: bool) -> Utterance:
     name, label = (part.strip() for part in line.partition("\t")[::2])
-    if "\t" not in line:
+    if "\t" not in line and labelled:
         raise DataError(f"{where}: no tab in {line.strip()[:80]!r}; write '<path>\\t<label>'")
-    if not name or not label or line.count("\t") > 1:
+    if not name or not (label or "\t" not in line) or line.count("\t") > 1:
         raise DataError(f"{where}: needs exactly a path, a tab and a label, got {line.strip()[:80]!r}")
     path = base / name
     if not path.is_file() and "\\" in name:
         path = base / name.replace("\\", "/")  # a list written on Windows
-    if not path.is_file():
+    if existing and not path.is_file():
         raise DataError(
             f"{where}: no such file: {path}; relative paths start at {base} (change that with data.root=FOLDER)"
         )

@@ -8,12 +8,16 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from speaker_id.build import nearest
 from speaker_id.checkpoint import has_weights
 from speaker_id.contracts import FeatureBatch, WaveformAugmentation, WaveformBatch
 from speaker_id.data.dataset import EvaluationDataset, TrainingDataset, collate
 from speaker_id.data.lengths import equal_length_batches
 from speaker_id.data.lists import DataList, check_speakers, check_trials, hold_out_speakers, read_list
 from speaker_id.data.sampler import TrainingSampler
+from speaker_id.errors import ConfigError
+
+FINGERPRINTS = ("full", "names", "none")
 
 
 class SpeakerDataModule(pl.LightningDataModule):
@@ -45,8 +49,12 @@ class SpeakerDataModule(pl.LightningDataModule):
         max_seconds: float,
         num_workers: int,
         seed: int,
+        fingerprint: str = "full",
     ) -> None:
         super().__init__()
+        if fingerprint not in FINGERPRINTS:
+            raise ConfigError(f"data.fingerprint={fingerprint}: {nearest(fingerprint, list(FINGERPRINTS))}")
+        self.fingerprint = fingerprint
         self.feature = feature
         self.feature_augmentation = feature_augmentation or nn.Identity()
         self.sampling, self.passes, self.batch_size = sampling, passes, batch_size

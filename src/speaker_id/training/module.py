@@ -13,11 +13,12 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from speaker_id import checkpoint as checkpoints
 from speaker_id.contracts import FeatureBatch, LossOutput, OperatingPoint, WaveformBatch
+from speaker_id.data.fingerprint import SeenData
 from speaker_id.errors import TrainingError
 
 
 class SpeakerModule(pl.LightningModule):
-    """Embedding model and loss; its checkpoints carry `config` (feature, model, pooling) and `speakers` with them.
+    """Embedding model and loss; checkpoints carry `config` (feature, model, pooling), `speakers` and what was `seen`.
 
     A `feature` that has weights is a part of it, followed by its augmentation: batches then bring waveforms. The
     options that the feature has `resolved`, by which a checkpoint rebuilds it from itself alone, go into the config.
@@ -42,6 +43,7 @@ class SpeakerModule(pl.LightningModule):
         self.scheduler = scheduler
         self.config = config
         self.speakers = speakers
+        self.seen: SeenData | None = None  # what it is trained on; the one rank that writes checkpoints is told
         self.feature = feature
         self.feature_augmentation = None if feature is None else feature_augmentation or nn.Identity()
         if feature is not None:
@@ -83,7 +85,10 @@ class SpeakerModule(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint[checkpoints.KEY] = checkpoints.describe(self.config, self.speakers, self._operating_point())
+        description = checkpoints.describe(self.config, self.speakers, self._operating_point())
+        if self.seen is not None:
+            description[checkpoints.SEEN] = checkpoints.seen_tensors(self.seen)
+        checkpoint[checkpoints.KEY] = description
 
     def _operating_point(self) -> OperatingPoint | None:
         threshold = self.trainer.callback_metrics.get("val/threshold")

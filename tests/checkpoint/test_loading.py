@@ -373,7 +373,7 @@ def test_a_full_disk_leaves_the_old_bundle_whole(
 ) -> None:
     folder = tiny_bundle(tmp_path)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    monkeypatch.setattr(checkpoint, "save_file", failure)
+    monkeypatch.setattr("speaker_id.checkpoint.writing.save_file", failure)
     with pytest.raises(CheckpointError, match="No space left on device") as caught:
         tiny_bundle(folder, seed=1)
     assert str(folder) in str(caught.value)
