@@ -1,0 +1,125 @@
+"""Rows of a data list on their way to a model: planned from the headers, read by workers in batches of one length."""
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from speaker_id import audio
+from speaker_id.contracts import FloatArray
+from speaker_id.data.dataset import located
+from speaker_id.data.lengths import equal_length_batches, trim_length
+from speaker_id.data.lists import DataList
+from speaker_id.errors import AudioError, ConfigError, NoSpeech, TooShort
+
+NUM_HEADER_READERS = 8  # threads: they wait for the disk
+
+
+class Stretch(NamedTuple):
+    """The beginning of a recording, at the model's rate; no sample of one whose header could not be used."""
+
+    row: int
+    num_samples: int
+
+
+class Failure(NamedTuple):
+    """A row that was passed over."""
+
+    row: int
+    reason: str
+
+
+class ReadBatch(NamedTuple):
+    """Recordings of one length; the rows that failed are not among `rows`."""
+
+    rows: list[int]
+    waveforms: Tensor  # (B, S)
+    failures: list[Failure]
+
+
+class Recordings(Dataset[tuple[int, FloatArray] | Failure]):
+    """Whole recordings, trimmed by less than 0.1 s: Stretch -> (row, waveform (S,)), or the Failure when skipping.
+
+    Unlike EvaluationDataset it reads no header before it is asked to, so that a list of millions starts at once, and
+    it can pass over what is missing, unreadable, silent or shorter than `min_seconds`. Otherwise these raise DataError
+    naming list and row.
+    """
+
+    def __init__(
+        self, data: DataList, *, sample_rate: int, min_seconds: float, max_seconds: float, skip_failures: bool
+    ) -> None:
+        if not 0.1 <= min_seconds <= max_seconds:
+            raise ConfigError(
+                f"data.min_seconds={min_seconds} and data.max_seconds={max_seconds} must rise, and be 0.1 or more"
+            )
+        self.data = data
+        self.sample_rate = sample_rate
+        self.min_seconds = min_seconds
+        self.cap = trim_length(round(max_seconds * sample_rate), sample_rate)
+        self.skip_failures = skip_failures
+
+    def __getitem__(self, stretch: Stretch) -> tuple[int, FloatArray] | Failure:
+        try:
+            return stretch.row, self._read(stretch)
+        except AudioError as error:
+            if not self.skip_failures:
+                raise located(error, self.data, stretch.row) from error
+            return Failure(stretch.row, " ".join(str(error).split()))
+
+    def batches(self, parts: Iterable[range], *, max_batch_samples: int) -> Iterator[list[Stretch]]:
+        """Each row of each part once, part after part; a batch lies within one part and holds one length.
+
+        The headers of the next part are read while the batches of this one are worked on.
+        """
+        pool = ThreadPoolExecutor(NUM_HEADER_READERS, thread_name_prefix="headers")
+        try:
+            upcoming = iter(parts)
+            following = self._headers(pool, next(upcoming, range(0)))
+            while current := following:
+                following = self._headers(pool, next(upcoming, range(0)))
+                stretches = [header.result() for header in current]
+                lengths = [stretch.num_samples for stretch in stretches]
+                for batch in equal_length_batches(lengths, max_batch_samples=max_batch_samples):
+                    yield [stretches[index] for index in batch]
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _headers(self, pool: ThreadPoolExecutor, rows: range) -> list[Future[Stretch]]:
+        return [pool.submit(self._planned, row) for row in rows]
+
+    def _planned(self, row: int) -> Stretch:
+        try:
+            return Stretch(row, self._num_samples(row))
+        except AudioError as error:
+            if not self.skip_failures:
+                raise located(error, self.data, row) from error
+            return Stretch(row, 0)  # a worker will find the same reason, and tell it
+
+    def _num_samples(self, row: int) -> int:
+        utterance = self.data.utterances[row]
+        total = audio.num_samples_at(audio.info(utterance.path), self.sample_rate)
+        if total < self.min_seconds * self.sample_rate:
+            raise TooShort(
+                f"{utterance.name} lasts {total / self.sample_rate:.2f} s, at least {self.min_seconds:g} s are needed"
+            )
+        return min(trim_length(total, self.sample_rate), self.cap)
+
+    def _read(self, stretch: Stretch) -> FloatArray:
+        num_samples = stretch.num_samples or self._num_samples(stretch.row)
+        utterance = self.data.utterances[stretch.row]
+        waveform = audio.load(utterance.path, self.sample_rate, num=num_samples)
+        if audio.is_silent(waveform):
+            raise NoSpeech(f"{utterance.name} is silent")
+        return waveform
+
+
+def collate(items: list[tuple[int, FloatArray] | Failure]) -> ReadBatch:
+    """Waveforms of one length, and failures, as one batch."""
+    failures = [item for item in items if isinstance(item, Failure)]
+    read = [item for item in items if not isinstance(item, Failure)]
+    waveforms = np.stack([waveform for _, waveform in read]) if read else np.zeros((0, 0), np.float32)
+    return ReadBatch([row for row, _ in read], torch.from_numpy(waveforms), failures)
