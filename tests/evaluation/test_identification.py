@@ -167,7 +167,7 @@ def test_intervals_are_those_of_independent_speakers() -> None:
 
 def test_speakers_are_drawn_not_searches() -> None:
     """With searches in equal numbers a rate is the mean of the speakers' own, whose spread says what it is worth."""
-    rows, speakers = voices(300, 6, noise=0.7)
+    rows, speakers = voices(300, 6, noise=0.3)
     options = USUAL._replace(left_out=0.5, sizes=[], fpir=[])
     (result,) = identification_test(rows, speakers, options, seed=5, threshold=0.6, num_draws=1000)
     _, rate, interval = next(figure for figure in result.figures if figure.name == "fpir_at_threshold")

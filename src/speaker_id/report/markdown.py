@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from speaker_id.report.document import Note, Report, Section, Table
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|~#$&!])")
-_LINE_START = re.compile(r"^(?:(?=[-+=](?:[-+=\s]|$))|(\d+)(?=[.)](?:\s|$)))")  # would begin a list or underline a heading
+# At a line's start these would begin a list or underline a heading.
+_LINE_START = re.compile(r"^(?:(?=[-+=](?:[-+=\s]|$))|(\d+)(?=[.)](?:\s|$)))")
 _SIGNS = {"good": "✓ ", "unknown": "? ", "bad": "✗ ", "plain": ""}
 
 
