@@ -142,7 +142,8 @@ def _mel_filters(kind: str, num_bins: int, f_min: float, f_max: float, n_mels: i
     areas = {"htk": None, "slaney": "slaney"}
     if kind not in areas:
         raise ConfigError(f"feature.mel_scale={kind!r} does not exist; choose one of {', '.join(areas)}")
-    return melscale_fbanks(num_bins, f_min, f_max, n_mels, sample_rate, norm=areas[kind], mel_scale=kind)
+    filters: Tensor = melscale_fbanks(num_bins, f_min, f_max, n_mels, sample_rate, norm=areas[kind], mel_scale=kind)
+    return filters
 
 
 def _at_least_as_loud(waveforms: Tensor, loudness_db: float) -> Tensor:
