@@ -120,7 +120,7 @@ def dir_at_fpir(
     best, weights = answered.best_scores, _weights(nonmated_weights, answered.best_scores)
     falling = np.argsort(-best, kind="stable")
     shown = np.cumsum(weights[falling])
-    refused = int(np.searchsorted(shown, target * shown[-1] * (1 + 1e-12), side="right"))
+    refused = int(np.searchsorted(shown / shown[-1], target, side="right"))
     if refused == best.size:
         threshold = float(min(best.min(), answered.mate_scores.min()))
     else:
