@@ -26,8 +26,13 @@ def serve(
     workers: Annotated[int, typer.Option(help="Processes, each with the model.", min=1)] = 1,
     certificate: Annotated[Path | None, typer.Option(help="TLS certificate, PEM.", show_default=False)] = None,
     private_key: Annotated[Path | None, typer.Option(help="Its private key, PEM.", show_default=False)] = None,
+    proxy: Annotated[
+        str | None, typer.Option(help="Address of a proxy in front, whose word on callers counts.", show_default=False)
+    ] = None,
     threshold: Threshold = None,
-    origin: Annotated[list[str] | None, typer.Option(help="Site whose pages may call (CORS).")] = None,
+    origin: Annotated[
+        list[str] | None, typer.Option(help="Site whose pages may call (CORS).", show_default=False)
+    ] = None,
     max_seconds: Annotated[float, typer.Option(help="Longest recording taken.")] = 60.0,
     max_body_mb: Annotated[float, typer.Option(help="Largest request taken.")] = 20.0,
     requests_per_minute: Annotated[int, typer.Option(help="Of one key, or address.", min=1)] = 120,
@@ -49,7 +54,15 @@ def serve(
             found, gallery, keys, device, threshold, max_seconds=max_seconds, max_body_mb=max_body_mb,
             requests_per_minute=requests_per_minute, allow_embed=allow_embed, origins=tuple(origin or ()),
         )  # fmt: skip
-        run(settings, host=host, port=port, workers=workers, certificate=certificate, private_key=private_key)
+        run(
+            settings,
+            host=host,
+            port=port,
+            workers=workers,
+            certificate=certificate,
+            private_key=private_key,
+            proxy=proxy,
+        )
 
 
 @keys.command("add")

@@ -10,7 +10,7 @@ from speaker_id.checkpoint import LoadedModel
 from speaker_id.contracts import FloatArray
 from speaker_id.data.lengths import equal_length_batches, trim_length
 from speaker_id.errors import CheckpointError, ConfigError
-from speaker_id.inference.quality import check_recording
+from speaker_id.inference.quality import check_usable
 
 MAX_BATCH_SECONDS = 120.0  # of sound in one forward pass; a longer recording is a pass of its own
 
@@ -36,7 +36,7 @@ class ModelEmbedder:
         Raises TooShort below 0.5 s, NoSpeech for silence, CheckpointError when the model's numbers are not finite.
         """
         for number, waveform in enumerate(waveforms, start=1):
-            check_recording(waveform, self.sample_rate, name=f"recording {number} of {len(waveforms)}")
+            check_usable(waveform, self.sample_rate, name=f"recording {number} of {len(waveforms)}")
         lengths = [trim_length(len(waveform), self.sample_rate) for waveform in waveforms]
         embeddings = np.zeros((len(waveforms), self.dim), np.float32)
         max_samples = int(MAX_BATCH_SECONDS * self.sample_rate)

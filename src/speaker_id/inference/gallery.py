@@ -13,7 +13,7 @@ import numpy as np
 
 from speaker_id.contracts import Enrolled, FloatArray, Match, UserDetails
 from speaker_id.errors import GalleryError
-from speaker_id.inference.gallery_erasure import Erasure, num_found, traces_of
+from speaker_id.inference.gallery_erasure import Erasure, Proof, found_in, traces_of
 from speaker_id.inference.gallery_file import (
     GalleryFile,
     empty_log,
@@ -95,66 +95,52 @@ class SqliteGallery:
         name = encode_name(user)
         rows = unit_rows(embeddings, self.dim)
         checked = details and check_details(details, self._clock())
-        with self._write(erases=details is not None) as change:
+        with self._write() as change:
             user_id = self._users.find(name) or self._users.add(name, change)
             kept = self._users.add_vectors(user_id, [row.tobytes() for row in rows], change)
             self._users.touch(user_id, checked, change)
+        self._prove_erased(change)
         return kept
 
     def update(self, user: str, details: UserDetails) -> bool:
         """Replace a user's details; False if there is none of that name."""
         name = encode_name(user)
         checked = check_details(details, self._clock())
-        with self._write(erases=True) as change:
+        with self._write() as change:
             if (user_id := self._users.find(name)) is not None:
                 self._users.touch(user_id, checked, change)
+        self._prove_erased(change)
         return user_id is not None
 
     def remove(self, user: str) -> bool:
-        """Delete a user; False if there is none of that name.
-
-        The bytes are overwritten in the file, not only unlinked (`secure_delete`, then the log is emptied), and the
-        memory of this process is overwritten too. If another process is in the middle of a long reading, the log is
-        emptied at the latest when the file is last closed. `erase` does the same and proves it.
-        """
-        name = encode_name(user)
-        with self._write(erases=True) as change:
-            if (user_id := self._users.find(name)) is not None:
-                self._users.delete([user_id], change)
-        return user_id is not None
+        """Delete a user, as `erase` does; False if there is none of that name."""
+        return self.erase(user) is not None
 
     def erase(self, user: str) -> Erasure | None:
-        """Delete a user and search the gallery's files for what was stored of that user; None if there is none.
+        """Delete a user and prove it; None if there is none of that name.
 
-        Should anything be left (a page that SQLite copied, another process in the middle of reading), the whole file
-        is written anew. Out of reach are backups, snapshots and exports made before, copies that a journalling or
-        copy-on-write file system keeps, blocks that an SSD has set aside, and swap. With a key, destroying the key
-        reaches those too.
+        The bytes are overwritten in the file, not only unlinked (`secure_delete`), the log is emptied, this process's
+        memory of the voice is overwritten, and then the file is searched for what was stored. Should anything be left
+        (SQLite copies records when it splits a page), the whole file is written anew. The search costs time and, while
+        it lasts, memory in proportion to the file. `proof.left` is not 0 while another process is in the middle of a
+        long reading: the log is then emptied at the next such call, or when the file is last closed.
+
+        Out of reach are backups, snapshots and exports made before, what a journalling or copy-on-write file system
+        keeps, blocks that an SSD has set aside, and swap. With a key, destroying the key reaches those too.
         """
         name = encode_name(user)
-        with self._lock, gallery_errors(self.path):
-            user_id = self._users.find(name)
-            stored = [] if user_id is None else self._users.stored_vectors(user_id)
-            names = [self._file.seal.lookup(name), name]
-        if not self.remove(user):
-            return None
-        with self._lock, gallery_errors(self.path):
-            traces = traces_of(names, stored)
-            left = num_found(traces, side_files(self.path))
-            if left:  # the same recording under another name, or a longer name that contains this one, is no trace
-                traces -= traces_of(*self._users.held(names, stored))
-                left = num_found(traces, side_files(self.path))
-            if rewritten := left > 0:
-                self._rewrite()
-                left = num_found(traces, side_files(self.path))
-            searched = tuple(side_files(self.path))
-        return Erasure(user, len(stored), searched, len(traces), left, rewritten)
+        num_recordings = 0
+        with self._write() as change:
+            if (user_id := self._users.find(name)) is not None:
+                num_recordings = self._users.delete([user_id], change)
+        proof = self._prove_erased(change)
+        return None if user_id is None else Erasure(user, num_recordings, proof)
 
     def users(self) -> dict[str, int]:
         """Every user with the number of recordings kept, by name."""
         query = f"""SELECT users.id, name, sealed_name, COUNT(embeddings.id) FROM users
                     LEFT JOIN embeddings ON user_id = users.id WHERE {ALIVE} GROUP BY users.id"""
-        with self._reading() as now:
+        with self._reading() as (_, now):
             found = self._connection.execute(query, (now,)).fetchall()
             return dict(sorted((self._users.open_name(*row), count) for *row, count in found))
 
@@ -163,7 +149,7 @@ class SqliteGallery:
         query = f"""SELECT users.id, COUNT(embeddings.id), users.created, changed, details, expires FROM users
                     LEFT JOIN embeddings ON user_id = users.id WHERE name = ? AND {ALIVE} GROUP BY users.id"""
         lookup = self._file.seal.lookup(encode_name(user))
-        with self._reading() as now:
+        with self._reading() as (_, now):
             if (row := self._connection.execute(query, (lookup, now)).fetchone()) is None:
                 return None
         user_id, num, created, changed, stored, expires = row
@@ -176,10 +162,9 @@ class SqliteGallery:
         query = f"""SELECT user_id, vector FROM embeddings JOIN users ON users.id = user_id WHERE name = ? AND {ALIVE}
                     ORDER BY embeddings.id"""
         lookup = self._file.seal.lookup(encode_name(user))
-        with self._reading() as now:
-            return read_vectors(self._file, self._connection.execute(query, (lookup, now)).fetchall())[1].astype(
-                np.float32
-            )
+        with self._reading() as (_, now):
+            rows = self._connection.execute(query, (lookup, now)).fetchall()
+            return np.array(read_vectors(self._file, rows)[1], np.float32)
 
     def search(self, embedding: FloatArray, *, limit: int = 5) -> list[Match]:
         """The users most like an embedding (E,): raw cosines, best first, ties by name."""
@@ -191,8 +176,8 @@ class SqliteGallery:
         if np.shape(embeddings) == (0, self.dim):
             return []
         queries = unit_rows(embeddings, self.dim)
-        with self._reading() as now:
-            found = self._voices.search(queries, limit, self._revision(), now)
+        with self._reading() as (revision, now):
+            found = self._voices.search(queries, limit, revision, now)
             return [self._matches(each, limit) for each in found]
 
     def rotate_key(self, old: KeySource | None, new: KeySource | None) -> None:
@@ -211,7 +196,8 @@ class SqliteGallery:
             self._file = self._file._replace(seal=new_seal)
             self._voices = VoiceReader(self._file, self.best)
             self._users = UserTable(self._file)
-            self._rewrite()
+            self._connection.execute("VACUUM")
+            empty_log(self._connection)
 
     def close(self) -> None:
         with self._lock, gallery_errors(self.path):
@@ -224,27 +210,43 @@ class SqliteGallery:
         self.close()
 
     @contextmanager
-    def _reading(self) -> Iterator[str]:
-        """One moment of the gallery; gives the time."""
+    def _reading(self) -> Iterator[tuple[int, str]]:
+        """One moment of the gallery; gives its revision and the time."""
         with self._lock, gallery_errors(self.path), transaction(self._connection, "DEFERRED"):
-            yield as_text(self._clock())
+            yield self._revision(), as_text(self._clock())
 
     @contextmanager
-    def _write(self, *, erases: bool) -> Iterator[Change]:
+    def _write(self) -> Iterator[Change]:
         """One transaction, which also erases those whose time is over; whatever leaves it early has changed nothing."""
+        with self._lock, gallery_errors(self.path), transaction(self._connection):
+            change = Change(self._revision() + 1, as_text(self._clock()), [])
+            before = self._connection.total_changes
+            self._users.delete(self._users.expired(change.now), change)
+            yield change
+            if self._connection.total_changes > before:
+                self._connection.execute("UPDATE meta SET revision = ?", (change.revision,))
+
+    def _prove_erased(self, change: Change) -> Proof:
+        """Make sure that what a committed change deleted is in no file.
+
+        The pages are read through the connection. To open and close the file beside it would drop the POSIX locks of
+        this process, and other writers would write over ours (sqlite.org/howtocorrupt.html, 2.2).
+        """
+        traces = traces_of(change.erased)
+        if not change.erased:
+            return Proof((), 0, 0, False)
+        rewritten = False
         with self._lock, gallery_errors(self.path):
-            with transaction(self._connection):
-                change = Change(self._revision() + 1, as_text(self._clock()))
-                before = self._connection.total_changes
-                expired = self._users.expired(change.now)
-                self._users.delete(expired, change)
-                yield change
-                if changed := self._connection.total_changes > before:
-                    self._connection.execute("UPDATE meta SET revision = ?", (change.revision,))
-            if changed and (erases or expired):
-                with transaction(self._connection, "DEFERRED"):
-                    self._voices.follow(self._revision())
-                empty_log(self._connection)
+            with transaction(self._connection, "DEFERRED"):
+                self._voices.follow(self._revision())
+            left = traces
+            if empty_log(self._connection):  # now the file is all there is
+                left = found_in(self._connection.serialize(), traces)
+                left -= self._users.held(left)
+                if rewritten := bool(left):
+                    self._connection.execute("VACUUM")
+                    left = found_in(self._connection.serialize(), left) if empty_log(self._connection) else left
+        return Proof(tuple(side_files(self.path)), len(traces), len(left), rewritten)
 
     def _revision(self) -> int:
         """Which change was the last; raises GalleryError if that one took our key away."""
@@ -261,7 +263,3 @@ class SqliteGallery:
         pairs = zip(found.users.tolist(), found.scores.tolist(), strict=True)
         matches = [Match(self._users.name(user_id), score) for user_id, score in pairs]
         return sorted(matches, key=lambda match: (-match.score, match.user))[:limit]
-
-    def _rewrite(self) -> None:
-        self._connection.execute("VACUUM")
-        empty_log(self._connection)

@@ -109,7 +109,7 @@ def empty_log(connection: sqlite3.Connection) -> bool:
 
 
 def side_files(path: Path) -> list[Path]:
-    """Every file that holds, or may hold, something of the gallery."""
+    """Every file of the gallery."""
     return [file for suffix in ("", "-wal", "-shm", "-journal") if (file := Path(f"{path}{suffix}")).exists()]
 
 
@@ -127,7 +127,7 @@ def _configure(connection: sqlite3.Connection, path: Path) -> None:
 
 def _migrate(connection: sqlite3.Connection, path: Path, fingerprint: str | None, dim: int | None) -> bool:
     """Bring the schema to our version; True if the gallery is new."""
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     if version == 0 and (fingerprint is None or dim is None):
         raise GalleryError(f"{path} holds no gallery yet: enrol somebody first")
     if version > SCHEMA_VERSION:

@@ -1,0 +1,109 @@
+"""What all requests share: model, gallery, decoders, batches and limits."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+import numpy as np
+import torch
+
+from speaker_id import checkpoint
+from speaker_id.contracts import FloatArray, Gallery, OperatingPoint
+from speaker_id.errors import ConfigError
+from speaker_id.inference.decision import moved
+from speaker_id.inference.embedder import ModelEmbedder
+from speaker_id.inference.gallery import SqliteGallery
+from speaker_id.inference.quality import Quality
+from speaker_id.service.batching import Batcher
+from speaker_id.service.counters import Counters
+from speaker_id.service.decoding import Decoders, Limits
+from speaker_id.service.keys import Keyring
+from speaker_id.service.limits import RateLimit, Room
+from speaker_id.service.settings import Settings
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class State:
+    """Opened before the first request, closed after the last. Raises our errors for what cannot be opened."""
+
+    def __init__(self, settings: Settings, counters: Counters) -> None:
+        torch.set_num_threads(settings.threads)
+        self.settings = settings
+        self.counters = counters
+        self.clock = time.monotonic
+        self.rate_limit = RateLimit(settings.requests_per_minute)
+        self.failures = RateLimit(settings.failures_per_minute)
+        self.room = Room(settings.max_waiting)
+        self.keys = None if settings.keys is None else Keyring(settings.keys)
+        self.embedder, self.point = _opened_model(settings)
+        self.gallery = _opened_gallery(settings, self.embedder)
+        limits = Limits(settings.decode_seconds, settings.decode_mb, settings.max_seconds)
+        self._decoders = Decoders(settings.num_decoders, self.embedder.sample_rate, limits)
+        self._decoding = ThreadPoolExecutor(settings.num_decoders, thread_name_prefix="decoding")
+        self._storing = ThreadPoolExecutor(4, thread_name_prefix="gallery")
+        self.batcher = Batcher(self.embedder, max_batch=settings.max_batch)
+
+    def start(self) -> None:
+        """Inside the event loop."""
+        self._decoders.wait_ready()
+        self.batcher.start()
+
+    def point_for(self, threshold: float | None) -> OperatingPoint:
+        """The operating point, with another threshold for one request."""
+        return self.point if threshold is None else moved(self.point, threshold, "given with this request")
+
+    async def embed(self, contents: Sequence[bytes]) -> tuple[FloatArray, list[Quality]]:
+        """The bytes of files -> (n, E) and what they are like. Raises AudioError for what cannot be used."""
+        names = ["the recording"] if len(contents) == 1 else _numbered(len(contents))
+        found = await asyncio.gather(*map(self._embed_one, contents, names))
+        return np.stack([row for row, _ in found]), [quality for _, quality in found]
+
+    async def stored(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the gallery off the event loop; what has begun is finished even if the caller goes away."""
+        work = asyncio.get_running_loop().run_in_executor(self._storing, lambda: function(*args, **kwargs))
+        return await asyncio.shield(work)
+
+    async def close(self) -> None:
+        await self.batcher.close()
+        self._storing.shutdown()
+        self._decoding.shutdown()
+        self._decoders.close()
+        self.gallery.close()
+
+    async def _embed_one(self, content: bytes, name: str) -> tuple[FloatArray, Quality]:
+        loop = asyncio.get_running_loop()
+        found = await loop.run_in_executor(self._decoding, self._decoders.decode, content, name)
+        return await self.batcher.embed(found.waveform), found.quality
+
+
+def check(settings: Settings) -> None:
+    """Open what the service will open, and close it again: the operator's mistakes are told before it starts."""
+    if settings.keys is not None:
+        Keyring(settings.keys)
+    embedder, _ = _opened_model(settings)
+    _opened_gallery(settings, embedder).close()
+
+
+def _opened_model(settings: Settings) -> tuple[ModelEmbedder, OperatingPoint]:
+    loaded = checkpoint.load(settings.model)
+    point = loaded.operating_point
+    if settings.threshold is not None:
+        point = moved(point, settings.threshold, "given when the service was started")
+    if point is None:
+        raise ConfigError(
+            f"{settings.model} has no operating point, so nothing says which score is enough: give --threshold, or "
+            "let `python -m speaker_id.calibrate` choose one"
+        )
+    return ModelEmbedder(loaded, device=settings.device), point
+
+
+def _opened_gallery(settings: Settings, embedder: ModelEmbedder) -> Gallery:
+    return SqliteGallery.open(settings.gallery, fingerprint=embedder.fingerprint, dim=embedder.dim)
+
+
+def _numbered(num: int) -> list[str]:
+    return [f"recording {number} of {num}" for number in range(1, num + 1)]

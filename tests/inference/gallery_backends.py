@@ -1,0 +1,79 @@
+"""Every backend of the gallery contract, as the tests that hold for all of them open it.
+
+A new backend is one class here and one line in BACKENDS.
+"""
+
+import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+from speaker_id.contracts import FloatArray, Gallery
+from speaker_id.inference.gallery import SqliteGallery
+
+START = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+class Clock:
+    """Stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+class Backend(Protocol):
+    """One empty store of its own."""
+
+    clock: Clock  # of every gallery that it opens
+
+    def open(self, *, fingerprint: str = "f", dim: int = 3, best: int | None = None) -> Gallery:
+        """Another connection to the same store, made at the first call."""
+        ...
+
+    def crash(self, gallery: Gallery, user: str, embeddings: FloatArray) -> None:
+        """Die in the middle of enrolling: everything but the commit has happened. The gallery is of no use then."""
+        ...
+
+    def discard(self) -> None:
+        """Take the store away; its galleries are closed."""
+        ...
+
+
+class SqliteBackend:
+    key: bytes | None = None
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.folder = tempfile.TemporaryDirectory()
+        self.path = Path(self.folder.name) / "gallery.db"
+
+    def open(self, *, fingerprint: str = "f", dim: int = 3, best: int | None = None) -> SqliteGallery:
+        return SqliteGallery.open(
+            self.path, fingerprint=fingerprint, dim=dim, best=best, key=self.key, clock=self.clock
+        )
+
+    def crash(self, gallery: Gallery, user: str, embeddings: FloatArray) -> None:
+        assert isinstance(gallery, SqliteGallery)
+        connection = gallery._connection
+        connection.execute("BEGIN IMMEDIATE")
+        user_id = connection.execute("INSERT INTO users (name) VALUES (?)", (user.encode() + b"?",)).lastrowid
+        vectors = [(user_id, row.tobytes()) for row in embeddings]
+        connection.executemany("INSERT INTO embeddings (user_id, vector) VALUES (?, ?)", vectors)
+        connection.close()
+
+    def discard(self) -> None:
+        self.folder.cleanup()
+
+
+class EncryptedSqliteBackend(SqliteBackend):
+    key = bytes(range(32))
+
+
+BACKENDS: dict[str, Callable[[], Backend]] = {"sqlite": SqliteBackend, "encrypted sqlite": EncryptedSqliteBackend}

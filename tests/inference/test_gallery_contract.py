@@ -1,0 +1,253 @@
+"""What every backend of the gallery promises; gallery_backends.py lists them."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta, timezone
+
+import numpy as np
+import pytest
+
+from inference.gallery_backends import BACKENDS, START, Backend
+from speaker_id.contracts import FloatArray, Gallery, Match, UserDetails
+from speaker_id.errors import GalleryError
+
+X, Y, Z = np.eye(3, dtype=np.float32)
+SECOND = timedelta(seconds=1)
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
+    made = BACKENDS[request.param]()
+    yield made
+    made.discard()
+
+
+@pytest.fixture
+def gallery(backend: Backend) -> Iterator[Gallery]:
+    opened = backend.open()
+    yield opened
+    opened.close()
+
+
+def users_of(matches: list[Match]) -> list[str]:
+    return [match.user for match in matches]
+
+
+def test_details_are_kept_replaced_and_left_alone(backend: Backend, gallery: Gallery) -> None:
+    details = UserDetails({"department": "B", "": "名"}, "signed 2030-01-01, folder 7", START + SECOND)
+    gallery.enrol("Ada", X[None], details=details)
+    assert gallery.enrolled("Ada") == ("Ada", 1, START, START, details)
+    backend.clock.advance(0.5)
+    assert gallery.enrol("Ada", Y[None]) == 2  # says nothing of details
+    assert gallery.enrolled("Ada") == ("Ada", 2, START, START + 0.5 * SECOND, details)
+    assert gallery.update("Ada", UserDetails(consent="withdrawn"))
+    assert gallery.enrolled("Ada") == ("Ada", 2, START, START + 0.5 * SECOND, UserDetails(consent="withdrawn"))
+
+
+def test_nobody_has_no_details_and_no_embeddings(gallery: Gallery) -> None:
+    assert gallery.update("Ada", UserDetails()) is False
+    assert gallery.enrolled("Ada") is None
+    assert gallery.embeddings("Ada").shape == (0, 3)
+    assert gallery.users() == {}
+
+
+def test_embeddings_come_back_singly_as_unit_rows_in_the_order_of_enrolment(gallery: Gallery) -> None:
+    gallery.enrol("Ada", np.stack([2 * X, X + Y]))
+    gallery.enrol("Bob", Z[None])
+    gallery.enrol("Ada", 3 * Y[None])
+    rows = gallery.embeddings("Ada")
+    assert rows.dtype == np.float32
+    np.testing.assert_allclose(rows, [X, (X + Y) / np.sqrt(2), Y], atol=1e-7)
+    rows[:] = 0  # the caller's own
+
+
+def test_a_user_whose_time_is_over_is_found_nowhere_and_erased_at_the_next_write(
+    backend: Backend, gallery: Gallery
+) -> None:
+    gallery.enrol("Ada", X[None], details=UserDetails(expires=START + 10 * SECOND))
+    gallery.enrol("Bob", Y[None])
+    assert users_of(gallery.search(X)) == ["Ada", "Bob"]
+    backend.clock.advance(9.999)
+    assert users_of(gallery.search(X)) == ["Ada", "Bob"]
+    backend.clock.advance(0.001)
+    assert users_of(gallery.search(X)) == ["Bob"]
+    assert gallery.users() == {"Bob": 1}
+    assert gallery.enrolled("Ada") is None
+    assert len(gallery.embeddings("Ada")) == 0
+    assert gallery.update("Ada", UserDetails()) is False
+    assert gallery.remove("Ada") is False
+    assert gallery.enrol("Ada", Z[None]) == 1  # somebody new
+    assert gallery.enrolled("Ada") == ("Ada", 1, START + 10 * SECOND, START + 10 * SECOND, UserDetails())
+
+
+def test_a_longer_time_reaches_other_galleries_before_the_first_one_is_over(backend: Backend, gallery: Gallery) -> None:
+    other = backend.open()
+    other.enrol("Ada", X[None], details=UserDetails(expires=START + SECOND))
+    assert users_of(gallery.search(X)) == ["Ada"]
+    other.update("Ada", UserDetails(expires=START + 3 * SECOND))
+    backend.clock.advance(2)
+    assert users_of(gallery.search(X)) == ["Ada"]
+    other.update("Ada", UserDetails())
+    backend.clock.advance(2)
+    assert users_of(gallery.search(X)) == ["Ada"]
+    other.close()
+
+
+def test_times_of_other_zones_are_kept_in_utc(gallery: Gallery) -> None:
+    at_ten = datetime(2030, 6, 1, 10, tzinfo=timezone(timedelta(hours=2)))
+    gallery.enrol("Ada", X[None], details=UserDetails(expires=at_ten))
+    shown = gallery.enrolled("Ada")
+    assert shown is not None
+    assert shown.details.expires == datetime(2030, 6, 1, 8, tzinfo=UTC)
+    assert shown.details.expires.tzinfo is UTC
+
+
+@pytest.mark.parametrize(
+    ("details", "reason"),
+    [
+        (UserDetails(expires=START), "is over"),
+        (UserDetails(expires=datetime(2040, 1, 1)), "no time zone"),
+        (UserDetails(expires=datetime.max.replace(tzinfo=timezone(-timedelta(hours=1)))), "beyond the calendar"),
+        (UserDetails({"age": 7}), "not text"),  # type: ignore[dict-item]
+        (UserDetails(consent=True), "in words"),  # type: ignore[arg-type]
+    ],
+    ids=["past", "no zone", "beyond", "metadata", "consent"],
+)
+def test_details_that_cannot_be_kept_are_refused_and_nothing_changes(
+    gallery: Gallery, details: UserDetails, reason: str
+) -> None:
+    with pytest.raises(GalleryError, match=reason):
+        gallery.enrol("Ada", X[None], details=details)
+    assert gallery.users() == {}
+    gallery.enrol("Ada", X[None])
+    with pytest.raises(GalleryError, match=reason):
+        gallery.update("Ada", details)
+    assert gallery.enrolled("Ada") == ("Ada", 1, START, START, UserDetails())
+
+
+def test_the_best_k_cosines_are_averaged(backend: Backend) -> None:
+    both = backend.open()
+    both.enrol("Ada", np.stack([X, Y, Z]))
+    both.enrol("Bob", ((X + Y) / np.sqrt(2))[None])
+    both.close()
+    half = 1 / np.sqrt(2)
+    for best, expected in {
+        None: [("Bob", half), ("Ada", 1 / np.sqrt(3))],
+        1: [("Ada", 1.0), ("Bob", half)],
+        2: [("Bob", half), ("Ada", 0.5)],
+        3: [("Bob", half), ("Ada", 1 / 3)],
+        9: [("Bob", half), ("Ada", 1 / 3)],  # nobody has as many: the mean of all
+    }.items():
+        opened = backend.open(best=best)
+        found = opened.search(X)
+        assert users_of(found) == [user for user, _ in expected], best
+        assert [match.score for match in found] == pytest.approx([score for _, score in expected], abs=1e-6)
+        opened.close()
+
+
+def test_best_of_none_is_refused(backend: Backend) -> None:
+    with pytest.raises(GalleryError, match="at least one"):
+        backend.open(best=0)
+
+
+@pytest.mark.parametrize("best", [None, 1, 3])
+def test_scores_agree_with_a_plain_comparison_of_everything(backend: Backend, best: int | None) -> None:
+    rng = np.random.default_rng(0)
+    voices = {f"user {i}": unit(rng.standard_normal((1 + i % 6, 16))) for i in range(150)}
+    gallery = backend.open(dim=16, best=best)
+    for user, rows in voices.items():
+        gallery.enrol(user, rows[:1])
+    gallery.search(voices["user 3"][0])  # from here on the index is kept up with changes
+    for user, rows in voices.items():
+        if len(rows) > 1:
+            gallery.enrol(user, rows[1:])
+    for user in ("user 0", "user 77", "user 149"):
+        gallery.remove(user)
+        del voices[user]
+    queries = unit(rng.standard_normal((9, 16)))
+    for limit in (1, 5, 1000):
+        for query, found in zip(queries, gallery.search_many(queries, limit=limit), strict=True):
+            expected = sorted(((plain_score(rows, query, best), user) for user, rows in voices.items()), reverse=True)
+            assert users_of(found) == [user for _, user in expected[:limit]]
+            np.testing.assert_allclose([m.score for m in found], [score for score, _ in expected[:limit]], atol=1e-6)
+    gallery.close()
+
+
+def unit(rows: FloatArray) -> FloatArray:
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def plain_score(rows: FloatArray, query: FloatArray, best: int | None) -> float:
+    if best is None:
+        mean = rows.astype(np.float64).mean(axis=0)
+        return float(mean @ query / np.linalg.norm(mean))
+    return float(np.sort(rows.astype(np.float64) @ query)[::-1][:best].mean())
+
+
+@pytest.mark.parametrize("best", [None, 2])
+def test_searching_for_many_gives_what_searching_for_each_gives(backend: Backend, best: int | None) -> None:
+    gallery = backend.open(best=best)
+    queries = np.stack([X, 3 * Y, X + Y, -Z])
+    assert gallery.search_many(queries) == [[]] * 4
+    rng = np.random.default_rng(1)
+    for i in range(30):
+        gallery.enrol(f"user {i}", rng.standard_normal((2, 3)))
+    assert gallery.search_many(queries, limit=4) == [gallery.search(query, limit=4) for query in queries]
+    assert gallery.search_many(np.zeros((0, 3), np.float32)) == []
+    with pytest.raises(GalleryError, match="shape"):
+        gallery.search_many(np.zeros((2, 4), np.float32))
+    gallery.close()
+
+
+def test_ties_beyond_the_limit_are_settled_by_name(backend: Backend) -> None:
+    for best in (None, 1):
+        gallery = backend.open(best=best)
+        for i in np.random.default_rng(1).permutation(40):
+            gallery.enrol(f"user {i:02}", X[None])
+        assert users_of(gallery.search(X + Y, limit=3)) == ["user 00", "user 01", "user 02"]
+        gallery.close()
+
+
+def test_a_query_changes_nothing(backend: Backend, gallery: Gallery) -> None:
+    gallery.enrol("Ada", X[None], details=UserDetails(expires=START + SECOND))
+    before = gallery.enrolled("Ada")
+    query = np.stack([2 * X, Y])
+    gallery.search_many(query)
+    gallery.search(query[0])
+    gallery.users()
+    assert gallery.enrolled("Ada") == before
+    np.testing.assert_array_equal(query, [2 * X, Y])
+
+
+def test_a_crash_in_the_middle_of_enrolling_leaves_the_gallery_as_it_was(backend: Backend, gallery: Gallery) -> None:
+    gallery.enrol("Ada", X[None])
+    dying = backend.open()
+    backend.crash(dying, "Bob", np.stack([Y, Z]))
+    assert gallery.users() == {"Ada": 1}
+    assert gallery.enrol("Cyd", Y[None]) == 1  # and holds no lock
+    assert users_of(gallery.search(Y)) == ["Cyd", "Ada"]
+
+
+def test_galleries_of_one_store_follow_each_other(backend: Backend, gallery: Gallery) -> None:
+    other = backend.open(best=1)
+    assert gallery.search(X) == other.search(X) == []
+    other.enrol("Ada", X[None])
+    gallery.enrol("Bob", Y[None])
+    assert users_of(gallery.search(X)) == users_of(other.search(X)) == ["Ada", "Bob"]
+    gallery.remove("Bob")
+    gallery.enrol("Cyd", Z[None])  # may be given Bob's number
+    other.enrol("Ada", -X[None])
+    assert other.search(Z) == [Match("Cyd", 1.0), Match("Ada", 0.0)]
+    assert gallery.search(Z) == [Match("Cyd", 1.0), Match("Ada", 0.0)]
+    other.close()
+
+
+def test_threads_may_share_one_gallery(gallery: Gallery) -> None:
+    def work(worker: int) -> None:
+        for i in range(10):
+            gallery.enrol(f"user {worker}-{i % 5}", np.random.default_rng(i).standard_normal((1, 3)))
+            assert gallery.search_many(np.stack([X, Y]))[1]
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    assert gallery.users() == {f"user {worker}-{i}": 2 for worker in range(4) for i in range(5)}
