@@ -18,6 +18,7 @@ from speaker_id.inference.gallery import SqliteGallery
 COMMANDS = [
     "compare", "enrol", "identify", "remove", "users", "serve", "compare-runs", "demo", "keys", "pretrained",
     "keys add", "keys remove", "keys list", "pretrained list", "pretrained get",
+    "import", "export-gallery", "record", "interactive",
 ]  # fmt: skip
 
 
@@ -56,6 +57,9 @@ def test_compare_as_json_carries_the_same_answer(folder: Path) -> None:
     assert result.exit_code == 0
     answer = json.loads(result.stdout)
     assert answer.pop("score") == pytest.approx(1.0, abs=1e-6)
+    first, second = answer.pop("quality")
+    assert first == second
+    assert first["seconds"] == 1.0
     assert answer == {
         "llr": None,
         "probability": None,
@@ -136,7 +140,9 @@ def test_two_evaluations_are_compared_in_words_and_by_exit_code(tmp_path: Path) 
 
 @pytest.mark.usefixtures("folder")
 def test_a_user_is_enrolled_identified_listed_and_removed() -> None:
-    assert run("enrol", "Ada", "ada.wav", "ada-2.wav").stdout == "enrolled Ada: 2 added, 2 kept in gallery.db\n"
+    enrolled = run("enrol", "Ada", "ada.wav", "ada-2.wav")
+    assert enrolled.stdout == "enrolled Ada: 2 added, 2 kept in gallery.db\n"
+    assert "note: recording 2: little speech: 1.0 s without the pauses\n" in enrolled.stderr
     assert run("enrol", "Bob", "bob.wav").exit_code == 0
     found = run("identify", "ada.wav")
     assert found.exit_code == 0
@@ -152,11 +158,14 @@ def test_a_user_is_enrolled_identified_listed_and_removed() -> None:
 
 def test_json_answers_of_the_gallery_commands(folder: Path) -> None:
     enrolled = run("enrol", "Ada", "ada.wav", "--json", "--gallery", "voices.db")
-    assert json.loads(enrolled.stdout) == {"user": "Ada", "num_recordings_added": 1, "num_recordings": 1}
+    kept = json.loads(enrolled.stdout)
+    assert all(warning.startswith("recording 1: ") for warning in kept.pop("warnings"))
+    assert kept == {"user": "Ada", "num_recordings_added": 1, "num_recordings": 1}
     found = run("identify", "ada.wav", "--json", "--gallery", "voices.db")
     answer = json.loads(found.stdout)
     score = answer["score"]
     assert score == pytest.approx(1.0, abs=1e-6)
+    assert answer.pop("quality")["seconds"] == 1.0
     assert answer == {
         "user": "Ada",
         "score": score,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from speaker_id import __version__
-from speaker_id.cli import enrolling, evaluating, models, recognising, serving
+from speaker_id.cli import conversation, enrolling, evaluating, microphone, models, moving, recognising, serving
 
 HELP = """Who is speaking? Compare voices, enrol users, identify them.
 
@@ -33,6 +33,10 @@ app = typer.Typer(
 )
 for command in (recognising.compare, enrolling.enrol, recognising.identify, enrolling.remove, enrolling.users):
     app.command()(command)
+app.command("import")(moving.import_users)
+app.command()(moving.export_gallery)
+app.command()(microphone.record)
+app.command()(conversation.interactive)
 app.command()(serving.serve)
 app.add_typer(serving.keys, name="keys")
 app.add_typer(models.pretrained, name="pretrained")

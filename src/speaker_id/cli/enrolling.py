@@ -33,6 +33,8 @@ def enrol(
         with Recognizer.load(found, gallery=gallery, device=device) as recognizer:
             result = recognizer.enrol(name, *files)
     text = f"enrolled {shown(name)}: {result.num_recordings_added} added, {result.num_recordings} kept in {gallery}"
+    for warning in () if as_json else result.warnings:
+        typer.echo(f"note: {warning}", err=True)
     answer(text, vars(result), as_json, YES)
 
 

@@ -1,5 +1,6 @@
 """Compare two recordings, or ask who of the users speaks."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -45,7 +46,7 @@ def compare(
         result = Recognizer.load(found, threshold=threshold, device=device).compare(a, b, prior=prior)
     verdict = "same speaker" if result.accepted else "different speakers"
     lines = [f"{verdict}: {result.reason} ({result.threshold_source})", *evidence(result)]
-    answer("\n".join(lines), vars(result), as_json, YES if result.accepted else NO)
+    answer("\n".join(lines), asdict(result), as_json, YES if result.accepted else NO)
 
 
 def identify(
@@ -74,5 +75,5 @@ def identify(
     lines = [f"{who}: {result.reason} (threshold {result.threshold:.4f}: {result.threshold_source})"]
     lines += evidence(result)
     lines += [f"  {match.score:7.4f}  {shown(match.user)}" for match in result.candidates]
-    fields = {**vars(result), "candidates": [match._asdict() for match in result.candidates]}
+    fields = {**asdict(result), "candidates": [match._asdict() for match in result.candidates]}
     answer("\n".join(lines), fields, as_json, NO if result.user is None else YES)
