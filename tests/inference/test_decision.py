@@ -1,4 +1,5 @@
 import math
+from statistics import NormalDist
 
 import pytest
 from hypothesis import given
@@ -7,8 +8,10 @@ from hypothesis import strategies as st
 from speaker_id.contracts import Match, OperatingPoint
 from speaker_id.errors import ConfigError
 from speaker_id.inference.decision import (
+    check_margin,
     check_prior,
     comparison,
+    for_gallery_size,
     identification,
     llr_of,
     moved,
@@ -97,3 +100,80 @@ def test_where_nobody_is_enrolled_there_is_nothing_to_weigh() -> None:
     assert (found.user, found.score, found.llr, found.probability) == (None, None, None, None)
     assert found.calibrated is True
     assert found.reason == "nobody is enrolled"
+
+
+# How many users there are
+
+
+def test_a_gaussian_stranger_reaches_the_raised_threshold_as_many_times_less_often_as_there_are_users() -> None:
+    """Calibrated llr with means -8 and 8 have the deviation 4. 1 % of strangers reach -8 + 4 * 2.3263 = 1.3054."""
+    point = OperatingPoint(0.0, "by hand", llr_scale=10.0, llr_offset=1.305391, target_fpr=0.01)
+    strangers = NormalDist(-8, 4)
+    assert 1 - strangers.cdf(1.305391) == pytest.approx(0.01, rel=1e-5)
+    raised = for_gallery_size(point, 100)
+    llr = llr_of(raised.threshold, raised)
+    assert llr == pytest.approx(6.876066, abs=1e-4)  # -8 + 4 * 3.719016
+    assert llr is not None
+    for_one = 1 - strangers.cdf(llr)
+    assert for_one == pytest.approx(1e-4, rel=1e-3)
+    assert 1 - (1 - for_one) ** 100 <= 0.01
+    assert raised.source == "by hand; raised by 0.5571 because a stranger is compared with 100 users"
+
+
+def test_the_rise_stops_where_any_calibrated_score_is_rare_enough() -> None:
+    point = OperatingPoint(1.0, "by hand", llr_scale=10.0, llr_offset=0.0, target_fpr=0.01)  # llr 10: stricter than 1 %
+    assert llr_of(for_gallery_size(point, 1000).threshold, point) == pytest.approx(math.log(1000 / 0.01))
+    stricter = point._replace(threshold=2.0)  # llr 20 already is beyond
+    assert for_gallery_size(stricter, 1000).threshold == 2.0
+
+
+def test_without_a_rate_the_threshold_rises_by_the_logarithm_of_the_users() -> None:
+    point = OperatingPoint(0.5, "by hand", llr_scale=10.0, llr_offset=-4.0)
+    assert for_gallery_size(point, 100).threshold == pytest.approx(0.5 + math.log(100) / 10)
+    asked = identification([Match("Ada", 0.6)], point, 0.5, 5, num_users=100, gallery_size_rule=True)
+    assert asked.user is None
+    unasked = identification([Match("Ada", 0.6)], point, 0.5, 5, num_users=100)
+    assert (unasked.user, unasked.threshold) == ("Ada", 0.5)
+
+
+@given(
+    threshold=st.floats(-0.5, 1), fpr=st.sampled_from([0.1, 0.01, 0.001]), few=st.integers(1, 9), more=st.integers(1, 9)
+)
+def test_more_users_never_lower_the_threshold(threshold: float, fpr: float, few: int, more: int) -> None:
+    point = CALIBRATED._replace(threshold=threshold, target_fpr=fpr)
+    one, two = for_gallery_size(point, few).threshold, for_gallery_size(point, few * more).threshold
+    assert threshold <= one <= two + 1e-12
+
+
+@pytest.mark.parametrize("point", [PLAIN, CALIBRATED._replace(llr_scale=0.0), CALIBRATED._replace(llr_scale=-1.0)])
+def test_a_score_of_unknown_worth_cannot_be_raised(point: OperatingPoint) -> None:
+    with pytest.raises(ConfigError, match=r"speaker_id\.calibrate"):
+        for_gallery_size(point, 10)
+
+
+# Three kinds of nobody
+
+
+@pytest.mark.parametrize(
+    ("scores", "margin", "user", "reason"),
+    [
+        ([], 0.1, None, "nobody is enrolled"),
+        ([0.4, 0.39], 0.1, None, "best score 0.400 is below the threshold 0.500"),
+        ([0.75, 0.7], 0.1, None, "two users are too close: A 0.750 and B 0.700, a margin of 0.1 is asked for"),
+        ([0.75, 0.5], 0.25, "A", "accepted"),
+        ([0.75, 0.75], None, "A", "accepted"),
+        ([0.75], 2.0, "A", "accepted"),
+    ],
+)
+def test_the_reason_tells_why_nobody_is_named(
+    scores: list[float], margin: float | None, user: str | None, reason: str
+) -> None:
+    matches = [Match(name, score) for name, score in zip("AB", scores, strict=False)]
+    found = identification(matches, PLAIN, 0.5, 5, min_margin=margin)
+    assert (found.user, found.reason) == (user, reason)
+
+
+@pytest.mark.parametrize("margin", [-0.1, 2.1, math.nan])
+def test_a_margin_no_two_scores_can_have_is_refused(margin: float) -> None:
+    with pytest.raises(ConfigError, match="min_margin is"):
+        check_margin(margin)

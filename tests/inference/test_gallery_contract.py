@@ -251,3 +251,12 @@ def test_threads_may_share_one_gallery(gallery: Gallery) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(work, range(4)))
     assert gallery.users() == {f"user {worker}-{i}": 2 for worker in range(4) for i in range(5)}
+
+
+def test_users_are_counted_without_the_expired(backend: Backend, gallery: Gallery) -> None:
+    assert gallery.num_users() == 0
+    gallery.enrol("Ada", np.stack([X, Y]))
+    gallery.enrol("Bob", Z[None], details=UserDetails(expires=START + SECOND))
+    assert gallery.num_users() == 2
+    backend.clock.advance(1.5)
+    assert gallery.num_users() == len(gallery.users()) == 1

@@ -56,8 +56,9 @@ def test_counts_are_those_of_numpy_whatever_range_and_block(
     scores, flags = np.array([score for score, _ in trials]), np.array([flag for _, flag in trials])
     low, high = scores.min() - margin, scores.max() + margin
     edges = np.linspace(low, high, num_bins + 1)
-    on_edges = np.concatenate([scores, edges])  # where rounding would show
-    flags = np.concatenate([flags, np.arange(edges.size) % 2 == 0])
+    below = np.nextafter(edges[1:], -np.inf)
+    on_edges = np.concatenate([scores, edges, below])  # where rounding would show
+    flags = np.concatenate([flags, np.arange(edges.size + below.size) % 2 == 0])
     blocks = [(on_edges[start : start + block], flags[start : start + block]) for start in range(0, flags.size, block)]
     counted = histogram(blocks, low=low, high=high, num_bins=num_bins)
     np.testing.assert_array_equal(counted.edges, edges)
@@ -209,7 +210,7 @@ def test_the_eer_of_the_bins_is_within_a_ten_thousandth_of_the_exact_one(noise: 
 
 def test_counting_pairs_takes_less_memory_than_their_scores(monkeypatch: pytest.MonkeyPatch) -> None:
     rows, labels = scoring.normalise(np.random.default_rng(0).normal(size=(1500, 8))), np.repeat(np.arange(50), 30)
-    monkeypatch.setattr(module, "TILE_ROWS", 16)
+    monkeypatch.setattr(module, "BLOCK_SCORES", 50_000)
     scores = scoring.all_pairs(rows, labels)
     num_bytes = scores.target.nbytes + scores.nontarget.nbytes
     assert peak_bytes(lambda: all_pairs_histogram(rows, labels, num_bins=256)) < num_bytes / 3

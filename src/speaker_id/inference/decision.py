@@ -2,12 +2,15 @@
 
 import math
 from collections.abc import Sequence
+from statistics import NormalDist
 
 from speaker_id.contracts import Match, OperatingPoint
 from speaker_id.errors import ConfigError
+from speaker_id.inference.names import shown
 from speaker_id.inference.results import Comparison, Identification
 
 PRIOR = 0.5  # of one speaker, where the caller states none
+ACCEPTED = "accepted"
 
 
 def check_prior(prior: float) -> None:
@@ -18,6 +21,11 @@ def check_prior(prior: float) -> None:
 def check_threshold(threshold: float) -> None:
     if not math.isfinite(threshold):
         raise ConfigError(f"threshold is {threshold}: it must be a number; scores lie in [-1, 1]")
+
+
+def check_margin(min_margin: float | None) -> None:
+    if min_margin is not None and not 0 <= min_margin <= 2:
+        raise ConfigError(f"min_margin is {min_margin}: it must lie between 0 and 2, like 0.05; scores lie in [-1, 1]")
 
 
 def moved(point: OperatingPoint | None, threshold: float, source: str) -> OperatingPoint:
@@ -43,13 +51,31 @@ def comparison(score: float, point: OperatingPoint, prior: float) -> Comparison:
     )
 
 
-def identification(matches: Sequence[Match], point: OperatingPoint, prior: float, limit: int) -> Identification:
-    """`matches` are best first, at least two where the gallery has them; `limit` of them are listed."""
+def identification(
+    matches: Sequence[Match],
+    point: OperatingPoint,
+    prior: float,
+    limit: int,
+    *,
+    num_users: int = 1,
+    gallery_size_rule: bool | None = None,
+    min_margin: float | None = None,
+) -> Identification:
+    """`matches` are best first, at least two where the gallery has them; `limit` of them are listed.
+
+    `gallery_size_rule` raises the threshold for `num_users` (`for_gallery_size`); None does where the operating point
+    is calibrated and was chosen for a false-accept rate. With `min_margin` nobody is named whose score is not at least
+    that much over the next user's.
+    """
+    if gallery_size_rule is None:
+        gallery_size_rule = point.calibrated and point.target_fpr is not None
+    if gallery_size_rule:
+        point = for_gallery_size(point, num_users)
     best = matches[0].score if matches else None
     llr = None if best is None else llr_of(best, point)
-    accepted = best is not None and best >= point.threshold
+    reason = _reason(matches, point.threshold, min_margin)
     return Identification(
-        user=matches[0].user if accepted else None,
+        user=matches[0].user if reason == ACCEPTED else None,
         score=best,
         llr=llr,
         probability=probability_of(llr, prior),
@@ -58,9 +84,44 @@ def identification(matches: Sequence[Match], point: OperatingPoint, prior: float
         threshold=point.threshold,
         margin=matches[0].score - matches[1].score if len(matches) > 1 else None,
         candidates=tuple(matches[:limit]),
-        reason=_reason(best, point.threshold),
+        reason=reason,
         threshold_source=source_of(point),
     )
+
+
+def for_gallery_size(point: OperatingPoint, num_users: int) -> OperatingPoint:
+    """The operating point with its threshold raised for N enrolled users, so that strangers stay as rarely named.
+
+    A stranger is compared N times, and by the union bound (Bonferroni) is taken for somebody at most N times as often
+    as in one comparison. So one comparison may err N times less often than at the operating point: fpr / N. Raises
+    ConfigError without calibration.
+    """
+    if point.llr_scale is None or point.llr_offset is None or point.llr_scale <= 0:
+        raise ConfigError(
+            "the threshold can be raised for the number of users only where the model is calibrated: "
+            "let `python -m speaker_id.calibrate` do so, or pass gallery_size_rule=False"
+        )
+    if num_users <= 1:
+        return point
+    llr = point.llr_scale * point.threshold + point.llr_offset
+    rise = (_raised_llr(llr, num_users, point.target_fpr) - llr) / point.llr_scale
+    source = f"{point.source}; raised by {rise:.4f} because a stranger is compared with {num_users} users"
+    return point._replace(threshold=point.threshold + rise, source=source)
+
+
+def _raised_llr(llr: float, num_users: int, target_fpr: float | None) -> float:
+    """The log-likelihood ratio that a stranger reaches N times less often than `llr`, which `target_fpr` reach.
+
+    Calibrated llr that are Gaussian have the means -m and m and the standard deviation s = sqrt(2 m) (van Leeuwen and
+    Brümmer, Interspeech 2013): fpr and llr give s, and s the llr at fpr / N. Whatever the distribution, a share of at
+    most e^-t of strangers reaches t (Good 1950), so more than log(N / fpr) is never needed. Without a fpr it rises by
+    log N, by Bayes' rule for a prior shared by N users.
+    """
+    if target_fpr is None or not 0 < target_fpr < 0.5:
+        return llr + math.log(num_users)
+    one, each = (-NormalDist().inv_cdf(fpr) for fpr in (target_fpr, target_fpr / num_users))
+    deviation = one + math.sqrt(max(one**2 - 2 * llr, 0.0))  # llr = one * s - s^2 / 2
+    return max(llr, min(llr + deviation * (each - one), math.log(num_users / target_fpr)))
 
 
 def source_of(point: OperatingPoint) -> str:
@@ -83,7 +144,15 @@ def probability_of(llr: float | None, prior: float) -> float | None:
     return 1 / (1 + math.exp(-log_odds)) if log_odds >= 0 else math.exp(log_odds) / (1 + math.exp(log_odds))
 
 
-def _reason(best: float | None, threshold: float) -> str:
-    if best is None:
+def _reason(matches: Sequence[Match], threshold: float, min_margin: float | None) -> str:
+    if not matches:
         return "nobody is enrolled"
-    return "accepted" if best >= threshold else f"best score {best:.3f} is below the threshold {threshold:.3f}"
+    best = matches[0]
+    if best.score < threshold:
+        return f"best score {best.score:.3f} is below the threshold {threshold:.3f}"
+    if min_margin is not None and len(matches) > 1 and best.score - matches[1].score < min_margin:
+        return (
+            f"two users are too close: {shown(best.user)} {best.score:.3f} and {shown(matches[1].user)} "
+            f"{matches[1].score:.3f}, a margin of {min_margin:g} is asked for"
+        )
+    return ACCEPTED

@@ -144,6 +144,12 @@ class SqliteGallery:
             found = self._connection.execute(query, (now,)).fetchall()
             return dict(sorted((self._users.open_name(*row), count) for *row, count in found))
 
+    def num_users(self) -> int:
+        """How many users there are, without reading their names."""
+        with self._reading() as (_, now):
+            (count,) = self._connection.execute(f"SELECT COUNT(*) FROM users WHERE {ALIVE}", (now,)).fetchone()
+            return int(count)
+
     def enrolled(self, user: str) -> Enrolled | None:
         """One user with details and times; None if there is none of that name."""
         query = f"""SELECT users.id, COUNT(embeddings.id), users.created, changed, details, expires FROM users

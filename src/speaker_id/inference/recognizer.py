@@ -2,18 +2,28 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Self
 
 import numpy as np
 
 from speaker_id import audio, checkpoint
-from speaker_id.contracts import Embedder, FloatArray, Gallery, OperatingPoint, Source
+from speaker_id.contracts import Embedder, Enrolled, FloatArray, Gallery, OperatingPoint, Source, UserDetails
 from speaker_id.errors import ConfigError, GalleryError, UnknownUser
-from speaker_id.inference.decision import PRIOR, check_prior, check_threshold, comparison, identification, moved
+from speaker_id.inference.decision import (
+    PRIOR,
+    check_margin,
+    check_prior,
+    check_threshold,
+    comparison,
+    identification,
+    moved,
+)
 from speaker_id.inference.embedder import ModelEmbedder
 from speaker_id.inference.gallery import SqliteGallery
 from speaker_id.inference.names import shown
-from speaker_id.inference.quality import check_recording
+from speaker_id.inference.quality import Quality, QualityLimits, check_recording
+from speaker_id.inference.quality_enrolment import doubts, remarks
 from speaker_id.inference.results import Comparison, Enrolment, Identification
 
 
@@ -25,12 +35,17 @@ class Recognizer:
             recognizer.identify("somebody.wav").user
 
     A source is a path, the bytes of a file, an open binary file, or `(samples, sample rate)`. No call changes what
-    the next one answers, except `enrol` and `remove`. Every method raises AudioError (TooShort, NoSpeech) for a
-    recording it cannot use.
+    the next one answers, except `enrol`, `update` and `remove`. Every method raises AudioError (TooShort, NoSpeech)
+    for a recording it cannot use; `limits` says which those are.
     """
 
     def __init__(
-        self, embedder: Embedder, *, gallery: Gallery | None = None, operating_point: OperatingPoint | None = None
+        self,
+        embedder: Embedder,
+        *,
+        gallery: Gallery | None = None,
+        operating_point: OperatingPoint | None = None,
+        limits: QualityLimits | None = None,
     ) -> None:
         if gallery is not None and gallery.fingerprint != embedder.fingerprint:
             raise GalleryError(
@@ -40,6 +55,7 @@ class Recognizer:
         self._embedder = embedder
         self._gallery = gallery
         self._operating_point = operating_point
+        self._limits = limits
 
     @classmethod
     def load(
@@ -49,6 +65,7 @@ class Recognizer:
         gallery: str | os.PathLike[str] | Gallery | None = None,
         threshold: float | None = None,
         device: str = "cpu",
+        limits: QualityLimits | None = None,
     ) -> Self:
         """From a run folder, checkpoint or bundle folder; a gallery given as a path is created where there is none.
 
@@ -63,7 +80,7 @@ class Recognizer:
         embedder = ModelEmbedder(loaded, device=device)
         if isinstance(gallery, str | os.PathLike):
             gallery = SqliteGallery.open(gallery, fingerprint=embedder.fingerprint, dim=embedder.dim)
-        return cls(embedder, gallery=gallery, operating_point=point)
+        return cls(embedder, gallery=gallery, operating_point=point, limits=limits)
 
     def compare(self, a: Source, b: Source, *, threshold: float | None = None, prior: float = PRIOR) -> Comparison:
         """Are two recordings of one speaker? Symmetric. `threshold` counts for this call alone.
@@ -72,37 +89,110 @@ class Recognizer:
         """
         point = self._point(threshold)
         check_prior(prior)
-        first, second = self._embed([a, b]).astype(np.float64)
-        return comparison(float(np.clip(first @ second, -1.0, 1.0)), point, prior)
+        waveforms, quality = self._heard([a, b])
+        first, second = self._embedder(waveforms).astype(np.float64)
+        return replace(comparison(float(np.clip(first @ second, -1.0, 1.0)), point, prior), quality=tuple(quality))
 
     def identify(
-        self, source: Source, *, threshold: float | None = None, limit: int = 5, prior: float = PRIOR
+        self,
+        source: Source,
+        *,
+        threshold: float | None = None,
+        limit: int = 5,
+        prior: float = PRIOR,
+        min_margin: float | None = None,
+        gallery_size_rule: bool | None = None,
     ) -> Identification:
         """Who is it? The best enrolled user if the score reaches the threshold, otherwise nobody.
 
         `limit` is the number of candidates to list; `threshold` counts for this call alone; `prior` is how probable
-        the best user was before anybody listened.
+        the best user was before anybody listened. `min_margin`, where given, is how much the best score must be over
+        the next user's. `gallery_size_rule` raises the threshold for the number of users, so that a stranger is named
+        no more often than the operating point allows one comparison to err; by default it does where the model is
+        calibrated for a false-accept rate and no threshold is given, which then counts as it is.
         """
+        return self.identify_many(
+            [source],
+            threshold=threshold,
+            limit=limit,
+            prior=prior,
+            min_margin=min_margin,
+            gallery_size_rule=gallery_size_rule,
+        )[0]
+
+    def identify_many(
+        self,
+        sources: Sequence[Source],
+        *,
+        threshold: float | None = None,
+        limit: int = 5,
+        prior: float = PRIOR,
+        min_margin: float | None = None,
+        gallery_size_rule: bool | None = None,
+    ) -> list[Identification]:
+        """`identify` for each source, with the gallery searched once: an answer for each, or an error for one."""
         gallery = self._opened_gallery()
         point = self._point(threshold)
         check_prior(prior)
+        check_margin(min_margin)
         if limit < 1:
             raise ConfigError(f"limit is {limit}: ask for at least one candidate")
-        matches = gallery.search(self.embed(source), limit=max(limit, 2))
-        return identification(matches, point, prior, limit)
+        if not sources:
+            return []
+        waveforms, qualities = self._heard(sources)
+        found = gallery.search_many(self._embedder(waveforms), limit=max(limit, 2))
+        num_users = gallery.num_users()
+        answers = [
+            identification(
+                matches,
+                point,
+                prior,
+                limit,
+                num_users=num_users,
+                gallery_size_rule=gallery_size_rule,
+                min_margin=min_margin,
+            )
+            for matches in found
+        ]
+        return [replace(answer, quality=quality) for answer, quality in zip(answers, qualities, strict=True)]
 
-    def enrol(self, user: str, *sources: Source) -> Enrolment:
-        """Add recordings to a user, new or known: all of them, or none if one cannot be used."""
+    def enrol(self, user: str, *sources: Source, details: UserDetails | None = None, strict: bool = False) -> Enrolment:
+        """Add recordings to a user, new or known: all of them, or none if one cannot be used.
+
+        `details` replace those there were; None leaves them. Where the model has an operating point the recordings are
+        compared with each other, with those kept and with the other users, and each one's beginning with its end:
+        doubts about who speaks become warnings, and with `strict` a GalleryError before anything is kept.
+        """
         gallery = self._opened_gallery()
         if not sources:
             raise ConfigError(f"enrolling {shown(user)} needs at least one recording")
-        kept = gallery.enrol(user, self._embed(sources))
-        return Enrolment(user, num_recordings_added=len(sources), num_recordings=kept)
+        point = self._point(None) if strict else self._operating_point
+        waveforms, qualities = self._heard(sources)
+        rows = self._embedder(waveforms)
+        found = [] if point is None else doubts(user, rows, waveforms, self._embedder, gallery, point)
+        if strict and found:
+            raise GalleryError(f"{shown(user)} is not enrolled, nothing is kept: {'; '.join(found)}")
+        kept = gallery.enrol(user, rows, details=details)
+        return Enrolment(
+            user,
+            num_recordings_added=len(sources),
+            num_recordings=kept,
+            warnings=(*found, *remarks(qualities)),
+        )
+
+    def update(self, user: str, details: UserDetails) -> None:
+        """Replace a user's details; raises UnknownUser."""
+        if not self._opened_gallery().update(user, details):
+            raise _unknown(user)
+
+    def enrolled(self, user: str) -> Enrolled | None:
+        """What is kept of a user besides embeddings; None if there is nobody of that name."""
+        return self._opened_gallery().enrolled(user)
 
     def remove(self, user: str) -> None:
         """Delete a user and all embeddings; raises UnknownUser."""
         if not self._opened_gallery().remove(user):
-            raise UnknownUser(f"nobody called {shown(user)} is enrolled: names must match exactly")
+            raise _unknown(user)
 
     def users(self) -> dict[str, int]:
         """Every enrolled user with the number of recordings kept."""
@@ -110,7 +200,7 @@ class Recognizer:
 
     def embed(self, source: Source) -> FloatArray:
         """One recording -> (E,), a unit vector in float32."""
-        row: FloatArray = self._embed([source])[0]
+        row: FloatArray = self._embedder(self._heard([source])[0])[0]
         return row
 
     def close(self) -> None:
@@ -124,14 +214,15 @@ class Recognizer:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def _embed(self, sources: Sequence[Source]) -> FloatArray:
-        waveforms = []
+    def _heard(self, sources: Sequence[Source]) -> tuple[list[FloatArray], list[Quality]]:
+        waveforms, qualities = [], []
+        rate = self._embedder.sample_rate
         for number, source in enumerate(sources, start=1):
-            waveform = audio.load(source, self._embedder.sample_rate)
+            waveform = audio.load(source, rate)
             name = str(source) if isinstance(source, str | os.PathLike) else f"recording {number} of {len(sources)}"
-            check_recording(waveform, self._embedder.sample_rate, name=name)
+            qualities.append(check_recording(waveform, rate, name=name, limits=self._limits))
             waveforms.append(waveform)
-        return self._embedder(waveforms)
+        return waveforms, qualities
 
     def _opened_gallery(self) -> Gallery:
         if self._gallery is None:
@@ -147,3 +238,7 @@ class Recognizer:
                 "`python -m speaker_id.calibrate` choose one and save it with the model"
             )
         return self._operating_point
+
+
+def _unknown(user: str) -> UnknownUser:
+    return UnknownUser(f"nobody called {shown(user)} is enrolled: names must match exactly")

@@ -12,7 +12,7 @@ from starlette.convertors import StringConvertor, register_url_convertor
 from speaker_id import __version__
 from speaker_id.contracts import Enrolled, UserDetails
 from speaker_id.errors import GalleryError, UnknownUser
-from speaker_id.inference.decision import comparison, identification
+from speaker_id.inference.decision import comparison
 from speaker_id.inference.gallery_records import check_details, utc_now
 from speaker_id.inference.names import encode_name, shown
 from speaker_id.service.answers import Refused, declared
@@ -94,8 +94,7 @@ async def identify(
     limit: Annotated[int, Query(ge=1, le=100, description="How many candidates to list.")] = 5,
 ) -> IdentifyAnswer:
     (row,), quality = await state.embed([await recording.read()])
-    matches = await state.stored(state.gallery.search, row, limit=max(2, limit))
-    result = identification(matches, state.point_for(threshold), prior or state.settings.prior, limit)
+    result = await state.identify(row, state.point_for(threshold), prior or state.settings.prior, limit)
     return IdentifyAnswer.of(result, quality=quality)
 
 

@@ -12,10 +12,11 @@ import torch
 from speaker_id import checkpoint
 from speaker_id.contracts import FloatArray, Gallery, OperatingPoint
 from speaker_id.errors import ConfigError
-from speaker_id.inference.decision import moved
+from speaker_id.inference.decision import identification, moved
 from speaker_id.inference.embedder import ModelEmbedder
 from speaker_id.inference.gallery import SqliteGallery
 from speaker_id.inference.quality import Quality
+from speaker_id.inference.results import Identification
 from speaker_id.service.batching import Batcher
 from speaker_id.service.counters import Counters
 from speaker_id.service.decoding import Decoders, Limits
@@ -66,6 +67,12 @@ class State:
         """Call the gallery off the event loop; what has begun is finished even if the caller goes away."""
         work = asyncio.get_running_loop().run_in_executor(self._storing, lambda: function(*args, **kwargs))
         return await asyncio.shield(work)
+
+    async def identify(self, row: FloatArray, point: OperatingPoint, prior: float, limit: int) -> Identification:
+        """An embedding (E,) -> who of the users it is, or nobody; how many users there are moves the threshold."""
+        matches = await self.stored(self.gallery.search, row, limit=max(2, limit))
+        num_users = await self.stored(self.gallery.num_users)
+        return identification(matches, point, prior, limit, num_users=num_users)
 
     async def close(self) -> None:
         await self.batcher.close()

@@ -8,7 +8,6 @@ from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from speaker_id.contracts import FloatArray
 from speaker_id.errors import SpeakerIdError
-from speaker_id.inference.decision import identification
 from speaker_id.inference.quality import check_recording
 from speaker_id.service.answers import Refused
 from speaker_id.service.schemas import IdentifyAnswer
@@ -102,8 +101,7 @@ class _Listening:
     async def _identified(self, waveform: FloatArray) -> IdentifyAnswer:
         quality = check_recording(waveform, self._rate, name="what was heard so far")
         row = await self._state.batcher.embed(waveform)
-        matches = await self._state.stored(self._state.gallery.search, row, limit=5)
-        result = identification(matches, self._state.point, self._state.settings.prior, 5)
+        result = await self._state.identify(row, self._state.point, self._state.settings.prior, 5)
         return IdentifyAnswer.of(result, quality=[quality])
 
     def _waveform(self) -> FloatArray:

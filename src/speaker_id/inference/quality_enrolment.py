@@ -1,0 +1,101 @@
+"""Doubts about an enrolment: two people under one name, one person under two names, two voices in one recording."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.sparse.csgraph import connected_components
+
+from speaker_id.contracts import Embedder, FloatArray, Gallery, OperatingPoint
+from speaker_id.inference.decision import identification
+from speaker_id.inference.names import shown
+from speaker_id.inference.quality import Quality
+from speaker_id.inference.speech import HOP_SECONDS, frames_of, speech_frames
+
+MIN_HALF_SECONDS = 3.0  # of speech: shorter halves of one voice often look like two
+
+
+def doubts(
+    user: str,
+    rows: FloatArray,
+    waveforms: Sequence[FloatArray],
+    embedder: Embedder,
+    gallery: Gallery,
+    point: OperatingPoint,
+) -> list[str]:
+    """What speaks against adding recordings (S,), embedded as `rows` (n, E), to a user; in words, changes nothing."""
+    return [
+        *strangers(rows, gallery.embeddings(user), point.threshold),
+        *doubles(user, rows, gallery, point),
+        *two_voices(waveforms, embedder, point.threshold),
+    ]
+
+
+def strangers(rows: FloatArray, kept: FloatArray, threshold: float) -> list[str]:
+    """Recordings that do not belong together: unit rows (n, E) new, (m, E) kept.
+
+    They belong together when a chain of scores that reach the threshold links them: one person's recordings need not
+    all be alike, two people's clusters are not linked.
+    """
+    every = np.concatenate([rows, kept.reshape(-1, rows.shape[1])]).astype(np.float64)
+    _, group = connected_components(every @ every.T >= threshold, directed=False)
+    new, old = group[: len(rows)], group[len(rows) :]
+    found = []
+    if len(set(new)) > 1:
+        parts = [_numbers(np.flatnonzero(new == each) + 1) for each in dict.fromkeys(new)]
+        found.append(f"the recordings are not alike: {' against '.join(parts)}; are there two people under one name?")
+    if len(old) and not set(new) & set(old):
+        found.append("no recording is like those kept of this user: is it the same person?")
+    return found
+
+
+def doubles(user: str, rows: FloatArray, gallery: Gallery, point: OperatingPoint) -> list[str]:
+    """Another user whom the mean of unit rows (n, E) would be taken for."""
+    mean = rows.mean(axis=0, dtype=np.float64)
+    length = float(np.linalg.norm(mean))
+    if length < 1e-6:  # opposite recordings have no direction
+        return []
+    matches = gallery.search((mean / length).astype(np.float32), limit=2)
+    others = [match for match in matches if match.user != user]
+    answer = identification(others, point, 0.5, 1, num_users=len(gallery.users().keys() - {user}))
+    if answer.user is None:
+        return []
+    return [
+        f"{shown(answer.user)} is already enrolled and as alike as the same person (score {answer.score:.3f} >= "
+        f"{answer.threshold:.3f}): is this one person under two names?"
+    ]
+
+
+def two_voices(waveforms: Sequence[FloatArray], embedder: Embedder, threshold: float) -> list[str]:
+    """Recordings (S,) whose beginning and end are not alike; those too short to say are passed over.
+
+    People who take turns all the time are not noticed: both halves hold both.
+    """
+    halves = {number: _halves(waveform, embedder.sample_rate) for number, waveform in enumerate(waveforms, start=1)}
+    long = {number: pair for number, pair in halves.items() if pair is not None}
+    if not long:
+        return []
+    rows = embedder([half for pair in long.values() for half in pair]).astype(np.float64)
+    scores = (rows[::2] * rows[1::2]).sum(axis=1)
+    return [
+        f"recording {number} begins and ends with voices that are not alike (score {score:.3f} < {threshold:.3f}): "
+        "do two people speak?"
+        for number, score in zip(long, scores, strict=True)
+        if score < threshold
+    ]
+
+
+def remarks(qualities: Sequence[Quality]) -> list[str]:
+    return [f"recording {n}: {remark}" for n, quality in enumerate(qualities, start=1) for remark in quality.remarks]
+
+
+def _halves(waveform: FloatArray, sample_rate: int) -> tuple[FloatArray, FloatArray] | None:
+    """(S,) cut where half of the speech is over."""
+    speech = np.cumsum(speech_frames(frames_of(waveform, sample_rate)))
+    if not len(speech) or speech[-1] * HOP_SECONDS < 2 * MIN_HALF_SECONDS:
+        return None
+    middle = int(np.searchsorted(speech, speech[-1] / 2)) * round(HOP_SECONDS * sample_rate)
+    return waveform[:middle], waveform[middle:]
+
+
+def _numbers(numbers: np.ndarray) -> str:
+    return f"recording{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"

@@ -1,0 +1,303 @@
+"""The service's page as people use it: by mouse, by keyboard alone, in two languages, by day and by night."""
+
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import numpy as np
+import pytest
+import soundfile
+
+from browser.live_service import serving
+from browser.using_the_service import CUT, FAINT, answer, enrolled, forgive, give, opened, upload
+from inference.tiny_model import RATE, voice
+from service.running import ADA, BOB, flac, keys_in, settings_in
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+pytestmark = pytest.mark.slow
+TABS = ("identify", "compare", "enrol", "users")
+HOSTILE = "<img src=x onerror=alert(1)>/../%2e ?#&" + "long" * 20
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with serving(settings_in(tmp_path_factory.mktemp("service"))) as address:
+        yield address
+
+
+@pytest.fixture(autouse=True)
+def nobody_enrolled(address: str) -> None:
+    with httpx.Client(base_url=address, trust_env=False) as client:
+        for one in client.get("users").json()["users"]:
+            client.delete(f"users/{httpx.URL('').copy_with(path='/' + one['user']).raw_path.decode()[1:]}")
+
+
+# --- tasks ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_voice_is_enrolled_known_again_told_from_another_listed_and_erased(browser: "Browser", address: str) -> None:
+    with opened(browser, address) as found:
+        page = found.page
+        enrolled(found, "Ada", ADA)
+        assert page.locator("#panel-enrol .answer").inner_text().startswith("Ada is enrolled")
+        page.click("#tab-identify")
+        give(found, "identify", ADA)
+        said = answer(found, "identify").inner_text()
+        assert said.startswith("This is Ada\n")
+        assert "Score 1.000 reaches the threshold 0.980." in said
+        assert re.search(r"Probability that it is one person: 99\.\d+\s% \(if it was 50\s% before listening\)", said)
+        give(found, "identify", BOB)
+        assert answer(found, "identify").inner_text().startswith("None of the people enrolled here\n")
+        page.click("#tab-users")
+        answer(found, "users", press=False)
+        assert page.locator("#user-list li").all_inner_texts()[0].startswith("Ada\nRecordings: 1")
+        page.click("#user-list button")
+        page.click("#confirm button[value=no]")
+        assert page.locator("#user-list li").count() == 1
+        page.click("#user-list button")
+        page.click("#confirm button[value=yes]")
+        found.wait("document.querySelector('#panel-users .card.yes')")
+        assert page.locator("#panel-users .answer").inner_text() == "Ada is erased"
+        assert page.locator("#user-list li").count() == 0
+
+
+def test_two_recordings_are_compared(browser: "Browser", address: str) -> None:
+    with opened(browser, address, "compare") as found:
+        give(found, "a", ADA)
+        give(found, "b", BOB)
+        assert answer(found, "compare").inner_text().startswith("Different people\n\nScore")
+        give(found, "b", ADA)
+        assert answer(found, "compare").inner_text().startswith("The same person\n\nScore 1.000")
+
+
+def test_an_answer_goes_away_with_the_recording_that_it_is_about(browser: "Browser", address: str) -> None:
+    with opened(browser, address) as found:
+        give(found, "identify", ADA)
+        assert answer(found, "identify").count() == 1
+        give(found, "identify", BOB)
+        assert found.page.inner_text("#panel-identify .answer") == ""
+        found.page.click("#panel-identify .go")
+        found.wait("document.querySelector('#panel-identify .card')")
+        found.page.click("#recording-identify .clear")
+        assert found.page.inner_text("#panel-identify .answer") == ""
+        assert found.page.locator(":focus").inner_text() == "Record"
+
+
+def test_what_is_missing_is_told_and_gets_the_focus(browser: "Browser", address: str) -> None:
+    with opened(browser, address, "enrol") as found:
+        said, focused = found.page.locator("#panel-enrol .verdict"), found.page.locator(":focus")
+        found.page.click("#panel-enrol .go")
+        assert (said.inner_text(), focused.get_attribute("id")) == ("A name is missing.", "name")
+        found.page.fill("#name", "Ada")
+        found.page.click("#panel-enrol .go")
+        assert (said.inner_text(), focused.inner_text()) == ("A recording is missing.", "Record")
+        give(found, "enrol", ADA)
+        found.page.click("#panel-enrol .go")
+        assert focused.get_attribute("name") == "consent"
+        assert not [asked for asked in found.requests if "recordings" in asked]
+
+
+def test_a_name_that_looks_like_a_script_stays_a_name_and_can_be_erased(browser: "Browser", address: str) -> None:
+    with opened(browser, address, width=360) as found:
+        enrolled(found, HOSTILE, ADA)
+        found.page.click("#tab-identify")
+        give(found, "identify", ADA)
+        assert answer(found, "identify").locator(".verdict").inner_text() == f"This is {HOSTILE}"
+        assert found.sideways() <= 0
+        found.page.click("#tab-users")
+        answer(found, "users", press=False)
+        assert found.page.locator("#user-list bdi").inner_text() == HOSTILE
+        assert found.sideways() <= 0
+        found.page.click("#user-list button")
+        found.page.click("#confirm button[value=yes]")
+        found.wait("document.querySelector('#panel-users .card.yes')")
+        assert found.page.locator("main img").count() == 0
+
+
+@pytest.mark.parametrize(
+    ("samples", "headline"),
+    [(voice(ADA, 0.2), "The recording is too short"), (np.zeros(4 * RATE), "The recording is silent")],
+)
+def test_what_the_service_refuses_is_told_in_words(
+    browser: "Browser", address: str, samples: Any, headline: str
+) -> None:
+    content = io.BytesIO()
+    soundfile.write(content, samples, RATE, format="FLAC")
+    with opened(browser, address) as found:
+        found.page.set_input_files("#recording-identify input", upload("x.flac", content.getvalue()))
+        card = answer(found, "identify")
+        assert card.locator(".verdict").inner_text() == headline
+        assert card.locator(".detail").inner_text().startswith("the recording is")
+        forgive(found, 422)
+
+
+def test_a_file_that_is_no_sound_is_the_services_to_refuse(browser: "Browser", address: str) -> None:
+    with opened(browser, address) as found:
+        found.page.set_input_files("#recording-identify input", upload("notes.txt", b"no sound at all"))
+        assert answer(found, "identify").locator(".verdict").inner_text() == "The recording cannot be used"
+        assert "notes.txt" in found.page.locator("#recording-identify .state").inner_text()
+        forgive(found, 422)
+
+
+def test_a_service_with_keys_asks_for_one_and_takes_it(browser: "Browser", tmp_path: Path) -> None:
+    keys = keys_in(tmp_path)
+    with serving(settings_in(tmp_path, keys=tmp_path / "keys.json")) as address, opened(browser, address) as found:
+        assert not found.page.locator("#key").is_visible()
+        found.page.click("#tab-users")
+        assert (
+            answer(found, "users", press=False).inner_text().startswith("The service needs a valid API key\n\nPut your")
+        )
+        found.page.fill("#key", "密钥")
+        found.page.click("#tab-users")
+        assert "valid API key" in answer(found, "users", press=False).inner_text()
+        found.page.fill("#key", keys["verify"])
+        found.page.click("#tab-users")
+        assert answer(found, "users", press=False).inner_text().startswith("This is not allowed")
+        found.page.fill("#key", f" {keys['enrol']} ")
+        found.page.click("#tab-users")
+        assert answer(found, "users", press=False).inner_text() == "Nobody is enrolled yet."
+        forgive(found, 401)
+        forgive(found, 403)
+
+
+def test_a_service_that_is_gone_is_told(browser: "Browser", tmp_path: Path) -> None:
+    with serving(settings_in(tmp_path)) as address:
+        page = browser.new_page()
+        page.goto(address)
+    page.click("#tab-users")
+    page.wait_for_selector("#panel-users .card")
+    assert page.inner_text("#panel-users .card").startswith("The service does not answer.")
+    page.close()
+
+
+def test_a_microphone_that_is_not_given_is_told_with_another_way(browser: "Browser", address: str) -> None:
+    with opened(browser, address) as found:
+        found.page.click("#recording-identify .record")
+        found.wait("document.querySelector('#recording-identify .state').matches('.weak')")
+        assert re.fullmatch(r".*microphone.* or choose a file\.", found.page.inner_text("#recording-identify .state"))
+
+
+# --- everybody --------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_and_its_answers_change_language_and_remember_it(browser: "Browser", address: str) -> None:
+    with opened(browser, address, "compare") as found:
+        page = found.page
+        give(found, "a", ADA)
+        give(found, "b", ADA)
+        answer(found, "compare")
+        english = page.inner_text("body")
+        page.select_option("#language", "zh")
+        assert page.evaluate("document.documentElement.lang") == "zh"
+        assert page.title() == "谁在说话？"
+        assert page.inner_text("#panel-compare .verdict") == "同一个人"
+        said = re.sub(r"English|API|voice\.flac", "", page.inner_text("body"))
+        assert not re.search(r"[A-Za-z]{3,}", said)
+        page.reload()
+        assert page.evaluate("document.documentElement.lang") == "zh"
+        page.select_option("#language", "en")
+        assert page.title() == "Who is speaking?"
+        assert set(page.inner_text("#tab-users, footer").split()) <= set(english.split())
+
+
+def test_every_task_is_done_by_keyboard_alone_with_the_focus_in_sight(browser: "Browser", address: str) -> None:
+    with opened(browser, address) as found:
+        page = found.page
+        press = page.keyboard.press
+
+        def tab_to(selector: str) -> None:
+            for _ in range(30):
+                press("Tab")
+                if page.evaluate("s => document.activeElement.matches(s)", selector):
+                    style = "getComputedStyle(document.activeElement)"
+                    assert page.evaluate(f"{style}.outlineStyle !== 'none' && parseInt({style}.outlineWidth) >= 2")
+                    return
+            pytest.fail(f"{selector} is not reached by Tab")
+
+        tab_to(".skip")
+        tab_to("#language")
+        tab_to("[role=tab][aria-selected=true]")
+        for _ in range(2):
+            press("ArrowRight")
+        assert page.locator("#panel-enrol").is_visible()
+        tab_to("#name")
+        page.keyboard.type("Ada")
+        tab_to("#recording-enrol .record")
+        with page.expect_file_chooser() as chosen:
+            tab_to("#recording-enrol .choose")
+            press("Enter")
+        chosen.value.set_files([upload("ada.flac", flac(ADA, 3.5))])
+        tab_to("[name=consent]")
+        press("Space")
+        tab_to("#panel-enrol .go")
+        press("Enter")
+        assert "Ada is enrolled" in answer(found, "enrol", press=False).inner_text()
+        page.focus("#tab-enrol")
+        press("End")
+        answer(found, "users", press=False)
+        tab_to("#user-list button")
+        press("Enter")
+        assert page.evaluate("document.activeElement.value") == "no"  # the harmless answer is first
+        press("Escape")
+        assert page.evaluate("document.querySelector('#confirm').returnValue") != "yes"
+        assert page.locator("#user-list li").count() == 1
+        assert page.evaluate("document.activeElement.matches('#user-list button')")
+        press("Enter")
+        tab_to("#confirm [value=yes]")
+        press("Enter")
+        found.wait("document.querySelector('#panel-users .card.yes')")
+        assert page.evaluate("document.activeElement.id") == "panel-users"
+        page.focus("#tab-users")
+        press("ArrowRight")
+        assert page.locator("#panel-identify").is_visible()
+
+
+@pytest.mark.parametrize("tab", TABS)
+def test_everything_that_can_be_used_has_a_name_of_its_own(browser: "Browser", address: str, tab: str) -> None:
+    with opened(browser, address) as found:
+        enrolled(found, "Ada", ADA)
+        enrolled(found, "Bob", BOB)
+        found.page.click(f"#tab-{tab}")
+        if tab == "users":
+            answer(found, "users", press=False)
+        session = found.page.context.new_cdp_session(found.page)
+        nodes = session.send("Accessibility.getFullAXTree")["nodes"]
+        used = {"button", "checkbox", "textbox", "combobox", "tab", "group", "tabpanel", "tablist", "status", "meter"}
+        named = [(node["role"]["value"], node["name"]["value"]) for node in nodes
+                 if not node["ignored"] and node["role"]["value"] in used - {"status"}]  # fmt: skip
+        assert {"tab", "tablist", "tabpanel", "combobox"} <= {role for role, _ in named}
+        assert all(name.strip() for role, name in named if role != "group" or "recording" in name.lower()), named
+        if tab == "users":
+            assert ("button", "Remove Ada") in named
+            assert ("button", "Remove Bob") in named
+        if tab == "compare":
+            assert ("group", "First recording") in named
+            assert ("group", "Second recording") in named
+        assert found.page.locator(f"#panel-{tab} .answer[role=status]").count() == 1
+
+
+@pytest.mark.parametrize(("dark", "width"), [(False, 360), (False, 1440), (True, 360), (True, 1440)])
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_page_fits_its_window_and_every_text_stands_out(
+    browser: "Browser", address: str, dark: bool, width: int, language: str
+) -> None:
+    with opened(browser, address, dark=dark, width=width) as found:
+        enrolled(found, "Ada", ADA)
+        found.page.select_option("#language", language)
+        found.page.click("#key-box summary")
+        for tab in TABS:
+            found.page.click(f"#tab-{tab}")
+            if tab == "users":
+                answer(found, "users", press=False)
+            for box in found.page.locator(f"#panel-{tab} .recorder").all():
+                give(found, str(box.get_attribute("id")).removeprefix("recording-"), ADA)
+            if tab in ("identify", "compare"):
+                answer(found, tab)
+            assert found.sideways() <= 0
+            assert not found.page.evaluate(FAINT)
+            assert not found.page.evaluate(CUT)
