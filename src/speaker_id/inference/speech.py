@@ -41,7 +41,7 @@ def frames_of(waveform: FloatArray, sample_rate: int) -> Frames:
     """(S,) -> frames; T is 0 for less sound than one frame."""
     size = round(FRAME_SECONDS * sample_rate)
     n_fft = 1 << (size - 1).bit_length()
-    frequencies: NDArray[np.float64] = np.fft.rfftfreq(n_fft, 1 / sample_rate)
+    frequencies = np.fft.rfftfreq(n_fft, 1 / sample_rate).astype(np.float64)
     in_band = (frequencies >= BAND[0]) & (frequencies <= BAND[1])
     # Rising with frequency: rumble and wind are loud, flicker, and would hide the speech; squared, hiss would
     weights = np.where(in_band, frequencies / BAND[1], 0.0)
