@@ -44,8 +44,8 @@ def test_cosines_worked_by_hand() -> None:
 
 def test_no_score_leaves_the_range_of_a_cosine() -> None:
     rows = np.repeat(unit_rows(400, dim=192), 2, axis=0)
-    unclipped = np.vecdot(rows, rows)
-    assert unclipped.max() > 1  # rounding does it
+    rows *= np.float32(1 + 2**-22)  # what rounding may do to a length; whether it does hangs on the machine
+    assert np.vecdot(rows, rows).max() > 1
     first = np.arange(0, 800, 2)
     assert scoring.score_trials(rows, first, first + 1).max() <= 1
     assert abs(scoring.cosine(rows, -rows)).max() <= 1
