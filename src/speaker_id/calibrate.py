@@ -10,13 +10,11 @@ import numpy as np
 import rich
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
-from rich.progress import track
 
 from speaker_id import __version__, build, checkpoint, scoring
 from speaker_id.checkpoint import LoadedModel
 from speaker_id.commandline import reported, run_command
 from speaker_id.contracts import FloatArray, OperatingPoint
-from speaker_id.data.dataset import EvaluationDataset
 from speaker_id.data.lists import DataList, read_list
 from speaker_id.errors import CheckpointError, ConfigError
 from speaker_id.evaluation.calibration import (
@@ -39,10 +37,9 @@ from speaker_id.evaluation.calibration_results import (
     calibration_table,
     quality_sentence,
 )
+from speaker_id.evaluation.embedding import Crop, HowToEmbed, embedded_table
 from speaker_id.evaluation.leakage import check_leakage
 from speaker_id.evaluation.quality import Measures, check_qualities, quality_gain
-from speaker_id.inference.embedder import usable_device
-from speaker_id.inference.extraction import embed_dataset, table_of
 from speaker_id.report.evaluation import Leakage
 from speaker_id.report.files import whole_file
 
@@ -118,23 +115,15 @@ def find(config: DictConfig, loaded: LoadedModel, lists: Lists, leakage: list[Le
 
 def embedded(config: DictConfig, loaded: LoadedModel, data: DataList) -> tuple[LabelledTrials, Measures]:
     """All pairs of a list, scored, and what else is known of its recordings."""
-    dataset = EvaluationDataset(
-        data,
-        sample_rate=cast(int, loaded.feature.sample_rate),
-        min_seconds=config.data.min_seconds,
-        max_seconds=config.data.max_seconds,
-    )
-    batches = embed_dataset(
-        loaded,
-        dataset,
-        device=usable_device(config.device),
-        batch_seconds=config.data.batch_seconds,
-        num_workers=config.data.num_workers,
-    )
-    table = table_of(iter(track(batches, "embedding", console=rich.get_console())), len(dataset))
-    seconds = np.array(dataset.lengths, np.float32) / np.float32(dataset.sample_rate)
+    table, seconds = embedded_table(loaded, data, how_to_embed(config))
     measures = Measures(seconds, cast(FloatArray, np.linalg.norm(table, axis=1)))
     return labelled_trials(data.source, scoring.normalise(table), speakers_of(data)), measures
+
+
+def how_to_embed(config: DictConfig) -> HowToEmbed:
+    data = config.data
+    whole = Crop("whole", data.max_seconds, 1)
+    return HowToEmbed(config.device, data.min_seconds, data.max_seconds, data.batch_seconds, data.num_workers, whole)
 
 
 def record_of(config: DictConfig, loaded: LoadedModel, lists: Lists, found: Found) -> str:

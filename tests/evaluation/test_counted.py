@@ -40,7 +40,7 @@ def _embedded(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_counted_figures_are_the_exact_ones_within_what_they_say(
     back_end: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(counted, "BLOCK_SCORES", 7 * NUM)  # seven rows at a time
+    monkeypatch.setattr("speaker_id.scoring.pairs.BLOCK_SCORES", 7 * NUM)  # seven rows at a time
     cohort = None if isinstance(back_end, scoring.Cosine) else listed(60)
     counts = counted.count_pairs(None, Inputs(listed(), None, None, cohort), back_end, HOW)  # type: ignore[arg-type]
     figures, found = counted.measure_counts(counts, target_fpr=0.05)

@@ -102,14 +102,10 @@ class EvaluationDataset(Dataset[Item]):
         max_seconds: float,
         transform: Transform | None = None,
     ) -> None:
-        if not 0.1 <= min_seconds <= max_seconds:
-            raise ConfigError(
-                f"data.min_seconds={min_seconds} and data.max_seconds={max_seconds} must rise, and be 0.1 or more"
-            )
+        self.cap = most_samples(min_seconds, max_seconds, sample_rate)
         self.data = data
         self.sample_rate = sample_rate
         self.min_seconds = min_seconds
-        self.cap = trim_length(round(max_seconds * sample_rate), sample_rate)
         position = {speaker: index for index, speaker in enumerate(data.speakers)}
         self.labels = [position[utterance.label] for utterance in data.utterances]
         self.transform = transform
@@ -142,6 +138,15 @@ class EvaluationDataset(Dataset[Item]):
         except AudioError as error:
             raise located(error, self.data, row) from error
         return min(trim_length(total, self.sample_rate), self.cap)
+
+
+def most_samples(min_seconds: float, max_seconds: float, sample_rate: int) -> int:
+    """The length that whole recordings are cut to. Raises ConfigError for limits that leave nothing."""
+    if not 0.1 <= min_seconds <= max_seconds:
+        raise ConfigError(
+            f"data.min_seconds={min_seconds} and data.max_seconds={max_seconds} must rise, and be 0.1 or more"
+        )
+    return trim_length(round(max_seconds * sample_rate), sample_rate)
 
 
 def located(error: AudioError, data: DataList, row: int) -> DataError:

@@ -1,14 +1,11 @@
 """All pairs of a list too long to keep every score: scores are counted in bins, in little memory."""
 
-from collections.abc import Iterator
 from math import comb
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from speaker_id.checkpoint import LoadedModel
-from speaker_id.contracts import BackEnd, FloatArray, Prepared
+from speaker_id.contracts import BackEnd
 from speaker_id.errors import ConfigError
 from speaker_id.evaluation.back_end import learn
 from speaker_id.evaluation.embedding import embed
@@ -19,8 +16,7 @@ from speaker_id.metrics.summary import FPR_LIMITS
 from speaker_id.report.evaluation import Figure
 from speaker_id.scoring import Cosine
 from speaker_id.scoring.histogram import ScoreHistogram, all_pairs_histogram, histogram, score_range
-
-BLOCK_SCORES = 2**22  # 16 MB
+from speaker_id.scoring.pairs import pair_blocks
 
 
 def is_too_long(inputs: Inputs, max_exact_trials: int) -> bool:
@@ -46,18 +42,8 @@ def count_pairs(loaded: LoadedModel, inputs: Inputs, back_end: BackEnd, how: How
     if isinstance(back_end, Cosine):
         return all_pairs_histogram(embeddings, labels)
     prepared = back_end.prepare(embeddings)
-    low, high = score_range(pair_blocks(prepared, labels))
-    return histogram(pair_blocks(prepared, labels), low=low, high=high)
-
-
-def pair_blocks(prepared: Prepared, labels: NDArray[Any]) -> Iterator[tuple[FloatArray, NDArray[np.bool_]]]:
-    """Scores and kinds of all pairs i < j, some rows of the score matrix at a time."""
-    num = len(labels)
-    step = max(1, BLOCK_SCORES // num)
-    for start in range(0, num, step):
-        block = prepared.matrix(slice(start, start + step), slice(start, num))
-        above = ~np.tri(*block.shape, dtype=np.bool_)
-        yield block[above], (labels[start : start + step, None] == labels[None, start:])[above]
+    low, high = score_range(pair_blocks(prepared.matrix, labels))
+    return histogram(pair_blocks(prepared.matrix, labels), low=low, high=high)
 
 
 def measure_counts(counts: ScoreHistogram, *, target_fpr: float | None) -> tuple[tuple[Figure, ...], BinnedMetrics]:

@@ -108,6 +108,21 @@ def embed(
 
     Raises DataError naming list and row for a recording that cannot be used, ConfigError for options that cannot.
     """
+    views = CroppedModel(loaded.feature, loaded.embedding_model, how.crop)
+    table, seconds = embedded_table(loaded, data, how, views=views, transform=transform, words=words)
+    return Embedded(scoring.normalise(table), seconds)
+
+
+def embedded_table(
+    loaded: LoadedModel,
+    data: DataList,
+    how: HowToEmbed,
+    *,
+    views: nn.Module | None = None,
+    transform: Transform | None = None,
+    words: str = "embedding",
+) -> tuple[FloatArray, FloatArray]:
+    """Embeddings (N, E) as long as the model, or `views` of its waveforms, makes them, and seconds (N,); as `embed`."""
     dataset = EvaluationDataset(
         data,
         sample_rate=cast(int, loaded.feature.sample_rate),
@@ -115,9 +130,8 @@ def embed(
         max_seconds=how.max_seconds,
         transform=transform,
     )
-    views = CroppedModel(loaded.feature, loaded.embedding_model, how.crop)
     batches = embed_dataset(
-        loaded._replace(feature=nn.Identity(), embedding_model=views),
+        loaded if views is None else loaded._replace(feature=nn.Identity(), embedding_model=views),
         dataset,
         device=usable_device(how.device),
         batch_seconds=how.batch_seconds,
@@ -125,7 +139,7 @@ def embed(
     )
     table = table_of(_with_progress(batches, len(dataset), words), len(dataset))
     seconds = np.array(dataset.lengths, np.float32) / np.float32(dataset.sample_rate)
-    return Embedded(scoring.normalise(table), seconds)
+    return table, seconds
 
 
 def _with_progress(

@@ -56,7 +56,8 @@ def doubles(user: str, rows: FloatArray, gallery: Gallery, point: OperatingPoint
         return []
     matches = gallery.search((mean / length).astype(np.float32), limit=2)
     others = [match for match in matches if match.user != user]
-    answer = identification(others, point, 0.5, 1, num_users=len(gallery.users().keys() - {user}))
+    num_others = gallery.num_users() - (gallery.enrolled(user) is not None)
+    answer = identification(others, point, 0.5, 1, num_users=num_others)
     if answer.user is None:
         return []
     return [

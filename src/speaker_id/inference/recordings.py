@@ -11,10 +11,10 @@ from torch.utils.data import Dataset
 
 from speaker_id import audio
 from speaker_id.contracts import FloatArray
-from speaker_id.data.dataset import located
+from speaker_id.data.dataset import located, most_samples
 from speaker_id.data.lengths import equal_length_batches, trim_length
 from speaker_id.data.lists import DataList
-from speaker_id.errors import AudioError, ConfigError, NoSpeech, TooShort
+from speaker_id.errors import AudioError, NoSpeech, TooShort
 
 NUM_HEADER_READERS = 8  # threads: they wait for the disk
 
@@ -52,14 +52,10 @@ class Recordings(Dataset[tuple[int, FloatArray] | Failure]):
     def __init__(
         self, data: DataList, *, sample_rate: int, min_seconds: float, max_seconds: float, skip_failures: bool
     ) -> None:
-        if not 0.1 <= min_seconds <= max_seconds:
-            raise ConfigError(
-                f"data.min_seconds={min_seconds} and data.max_seconds={max_seconds} must rise, and be 0.1 or more"
-            )
+        self.cap = most_samples(min_seconds, max_seconds, sample_rate)
         self.data = data
         self.sample_rate = sample_rate
         self.min_seconds = min_seconds
-        self.cap = trim_length(round(max_seconds * sample_rate), sample_rate)
         self.skip_failures = skip_failures
 
     def __getitem__(self, stretch: Stretch) -> tuple[int, FloatArray] | Failure:
