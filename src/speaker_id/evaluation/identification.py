@@ -118,11 +118,8 @@ def by_back_end(back_end: BackEnd) -> ScoreTable:
     """A fitted back end's scores, of every search against every entry."""
 
     def table(gallery: FloatArray, probes: FloatArray) -> FloatArray:
-        entries, queries = np.arange(len(gallery)), np.arange(len(probes)) + len(gallery)
-        scores = back_end.score(
-            np.concatenate([gallery, probes]), np.tile(entries, len(queries)), np.repeat(queries, len(entries))
-        )
-        return scores.reshape(len(probes), len(gallery))
+        prepared = back_end.prepare(np.concatenate([gallery, probes]))
+        return prepared.matrix(slice(len(gallery)), slice(len(gallery), None)).T
 
     return table
 

@@ -68,7 +68,7 @@ class AesGcm:
             from cryptography.exceptions import InvalidTag
             from cryptography.hazmat.primitives.ciphers.aead import AESGCM
         except ImportError as error:
-            raise GalleryError("an encrypted gallery needs cryptography: pip install 'speaker-id[serve]'") from error
+            raise GalleryError("an encrypted gallery needs cryptography: pip install 'speaker-id[secure]'") from error
         self._invalid = InvalidTag
         self._cipher = AESGCM(_subkey(key, b"seal"))
         self._names = _subkey(key, b"names")
