@@ -7,7 +7,7 @@ K training speakers, N recordings. Channels come before time. Audio is mono floa
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
@@ -192,29 +192,92 @@ class Enrolled(NamedTuple):
     details: UserDetails
 
 
+class GalleryEvent(NamedTuple):
+    """One line of a gallery's audit log: no voice, no score, no name."""
+
+    time: datetime  # UTC
+    action: str  # enrol, import, update, remove, restore, erase, expire, copy, rotate key
+    user_tag: str | None  # stands for a name, by a random key of this gallery: who knows the name finds it by `events`
+    num_recordings: int  # that were added, hidden, restored or erased
+    by: str | None  # who did it, in words, where the caller said
+
+
+class GalleryCopy(NamedTuple):
+    """An export or backup: whoever is removed afterwards may still be in it."""
+
+    time: datetime  # UTC
+    description: str  # in words: what it is and where
+
+
 class Gallery(Protocol):
     """Enrolled users: durable and transactional. Names are data, never paths; queries change nothing.
 
     Embeddings are unit rows (n, E), kept singly. A user's score is the cosine with the direction of the mean of that
     user's embeddings, or the mean of the best k cosines with them singly, as the gallery was opened.
+
+    Each change writes its events in the same transaction: what is acknowledged is logged. `by` says in words who did
+    it (an API key's name, a user of the operating system).
     """
 
     fingerprint: str
     dim: int
+    keeps_recordings: bool  # whether recordings given to `enrol` are stored, encrypted
 
-    def enrol(self, user: str, embeddings: FloatArray, *, details: UserDetails | None = None) -> int:
-        """Add recordings to a user, new or known; returns the number kept now. `details` replace those there were."""
+    def enrol(
+        self,
+        user: str,
+        embeddings: FloatArray,
+        *,
+        details: UserDetails | None = None,
+        recordings: Sequence[bytes] | None = None,
+        enrolled: datetime | None = None,
+        by: str | None = None,
+    ) -> int:
+        """Add recordings to a user, new or known; returns the number kept now.
+
+        `details` are merged into those there were: consent and expires where they are given, metadata key by key.
+        `recordings` are whole files, one a row, for a gallery that keeps them (GalleryError otherwise). `enrolled` is
+        when these were first kept elsewhere (an import), not after now; the user's own is the earliest. A removed user
+        of that name who could still be restored is erased.
+        """
         ...
 
-    def update(self, user: str, details: UserDetails) -> bool:
-        """Replace a user's details; False if there is none of that name."""
+    def update(self, user: str, details: UserDetails, *, by: str | None = None) -> bool:
+        """Replace all details of a user; False if there is none of that name."""
         ...
 
-    def remove(self, user: str) -> bool: ...
+    def remove(self, user: str, *, by: str | None = None) -> bool:
+        """Take a user out of everything at once; False if there is none of that name.
+
+        Erased now or, where the gallery was opened with a grace time, at the first write after it. Without a grace
+        time somebody who was removed before, and could still be restored, is erased now (True).
+        """
+        ...
+
+    def restore(self, user: str, *, by: str | None = None) -> bool:
+        """Undo `remove` within its grace time: exactly what was there. False where nothing can be restored."""
+        ...
+
     def users(self) -> dict[str, int]: ...
     def num_users(self) -> int: ...
     def enrolled(self, user: str) -> Enrolled | None: ...
     def embeddings(self, user: str) -> FloatArray: ...
+    def recordings(self, user: str) -> list[bytes | None]:
+        """The files behind the embeddings, in their order; None for one that was not stored."""
+        ...
+
+    def events(self, *, user: str | None = None, limit: int = 1000) -> list[GalleryEvent]:
+        """The audit log, newest first: of everybody, or of a name, be that user removed or not."""
+        ...
+
+    def record_copy(self, description: str, *, by: str | None = None) -> None:
+        """Note that an export or backup was made: its place, in words."""
+        ...
+
+    def copies(self) -> list[GalleryCopy]:
+        """Where what was removed may still be, newest first: to be told to whoever removes somebody."""
+        ...
+
     def search(self, embedding: FloatArray, *, limit: int = 5) -> list[Match]: ...
     def search_many(self, embeddings: FloatArray, *, limit: int = 5) -> list[list[Match]]:
         """(Q, E) -> the matches of each row: one matrix product, not Q searches."""

@@ -12,6 +12,7 @@ from speaker_id.cli.frame import GALLERY, YES, Device, GalleryFile, Json, Model,
 from speaker_id.cli.microphone import SAMPLE_RATE, DeviceName, Instead, Seconds, meter, opened_microphone
 from speaker_id.cli.wording import TEXTS
 from speaker_id.errors import SpeakerIdError
+from speaker_id.inference.galleries import shown_location
 from speaker_id.inference.names import shown
 from speaker_id.pretrained.catalogue import model_path
 
@@ -77,7 +78,7 @@ def interactive(
             from speaker_id.inference.recognizer import Recognizer
 
             with Recognizer.load(found, gallery=gallery, threshold=threshold, device=device) as recognizer:
-                terminal.note("ready", num=len(recognizer.users()), gallery=gallery)
+                terminal.note("ready", num=len(recognizer.users()), gallery=shown_location(gallery))
                 converse(recognizer, terminal, lambda: listen(microphone, terminal, seconds))
     except (EOFError, KeyboardInterrupt):  # Ctrl-D and Ctrl-C are ways to leave
         typer.echo(err=as_json)

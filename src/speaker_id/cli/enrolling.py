@@ -1,12 +1,13 @@
 """Put users into a gallery, list them, take them out."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from speaker_id.cli.frame import GALLERY, NO, YES, Device, GalleryFile, Json, Model, Name, answer, errors
-from speaker_id.inference.gallery import SqliteGallery
+from speaker_id.inference.galleries import open_gallery, shown_location
 from speaker_id.inference.names import shown
 from speaker_id.pretrained.catalogue import model_path
 
@@ -32,7 +33,8 @@ def enrol(
 
         with Recognizer.load(found, gallery=gallery, device=device) as recognizer:
             result = recognizer.enrol(name, *files)
-    text = f"enrolled {shown(name)}: {result.num_recordings_added} added, {result.num_recordings} kept in {gallery}"
+    added, kept = result.num_recordings_added, result.num_recordings
+    text = f"enrolled {shown(name)}: {added} added, {kept} kept in {shown_location(gallery)}"
     for warning in () if as_json else result.warnings:
         typer.echo(f"note: {warning}", err=True)
     answer(text, vars(result), as_json, YES)
@@ -43,9 +45,10 @@ def remove(name: Name, *, gallery: GalleryFile = GALLERY, as_json: Json = False)
 
     Example: speaker-id remove Ada
     """
-    with errors(as_json), SqliteGallery.open(gallery) as opened:
+    with errors(as_json), closing(open_gallery(gallery)) as opened:
         removed = opened.remove(name)
-    text = f"removed {shown(name)}" if removed else f"nobody called {shown(name)} is enrolled in {gallery}"
+    where = shown_location(gallery)
+    text = f"removed {shown(name)}" if removed else f"nobody called {shown(name)} is enrolled in {where}"
     answer(text, {"user": name, "removed": removed}, as_json, YES if removed else NO)
 
 
@@ -54,7 +57,7 @@ def users(*, gallery: GalleryFile = GALLERY, as_json: Json = False) -> None:
 
     Example: speaker-id users --gallery gallery.db
     """
-    with errors(as_json), SqliteGallery.open(gallery) as opened:
+    with errors(as_json), closing(open_gallery(gallery)) as opened:
         enrolled = opened.users()
     lines = [f"{count:6}  {shown(user)}" for user, count in enrolled.items()]
-    answer("\n".join(lines) or f"nobody is enrolled in {gallery}", {"users": enrolled}, as_json, YES)
+    answer("\n".join(lines) or f"nobody is enrolled in {shown_location(gallery)}", {"users": enrolled}, as_json, YES)

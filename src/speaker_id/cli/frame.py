@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -24,7 +23,9 @@ Model = Annotated[
         show_default=False,
     ),
 ]
-GalleryFile = Annotated[Path, typer.Option(help="File that keeps the users.", envvar="SPEAKER_ID_GALLERY")]
+GalleryFile = Annotated[
+    str, typer.Option(help="File, or postgresql:// URL, that keeps the users.", envvar="SPEAKER_ID_GALLERY")
+]
 Threshold = Annotated[
     float | None,
     typer.Option(help="Accept from this score on, in place of the model's own threshold.", show_default=False),
@@ -36,7 +37,7 @@ Prior = Annotated[
 Device = Annotated[str, typer.Option(help="Where the model runs: cpu, cuda, mps.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
-GALLERY = Path("gallery.db")
+GALLERY = "gallery.db"
 
 
 def answer(text: str, fields: dict[str, Any], as_json: bool, code: int) -> NoReturn:

@@ -1,14 +1,15 @@
 """Bring users in from elsewhere, and take a whole gallery along."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from speaker_id.cli.frame import GALLERY, NO, YES, Device, GalleryFile, Json, Model, answer, errors
-from speaker_id.inference.gallery import SqliteGallery
+from speaker_id.contracts import Gallery, as_path
+from speaker_id.inference.galleries import is_database, open_gallery, shown_location
 from speaker_id.inference.gallery_export import read_export, write_export
 from speaker_id.inference.gallery_import import Outcome, import_export
 from speaker_id.inference.names import shown
@@ -53,7 +54,7 @@ def import_users(
                 typer.echo(_line(outcome))
     num = sum(outcome.verdict == "imported" for outcome in found)
     lines = [f"not read: {shown(str(path))}" for path in ignored]
-    lines += [f"{num} of {len(found)} users {'would be ' if dry_run else ''}imported into {gallery}"]
+    lines += [f"{num} of {len(found)} users {'would be ' if dry_run else ''}imported into {shown_location(gallery)}"]
     users = [outcome._asdict() for outcome in found]
     fields = {"users": users, "num_imported": num, "dry_run": dry_run, "ignored": [str(path) for path in ignored]}
     answer("\n".join(lines), fields, as_json, YES if num == len(found) else NO)
@@ -75,7 +76,7 @@ def export_gallery(
     """
     with errors(as_json):
         refuse_existing(file, replace=force)
-        with SqliteGallery.open(gallery) as opened:
+        with closing(open_gallery(gallery)) as opened:
             num_users, num_recordings = write_export(opened, file, replace=force)
     text = f"exported {num_users} users with {num_recordings} recordings into {file}: it is not encrypted"
     fields = {"file": str(file), "num_users": num_users, "num_recordings": num_recordings}
@@ -83,7 +84,7 @@ def export_gallery(
 
 
 def _from_folder(
-    source: Path, model: Path, gallery: Path, device: str, add: bool, dry_run: bool, stack: ExitStack
+    source: Path, model: Path, gallery: str, device: str, add: bool, dry_run: bool, stack: ExitStack
 ) -> tuple[Iterator[Outcome], tuple[Path, ...]]:
     from speaker_id import checkpoint
     from speaker_id.inference.audio_folder import find_recordings, import_folder
@@ -100,17 +101,19 @@ def _from_folder(
     return outcomes, folder.ignored
 
 
-def _from_export(source: Path, gallery: Path, add: bool, dry_run: bool, stack: ExitStack) -> Iterator[Outcome]:
+def _from_export(source: Path, gallery: str, add: bool, dry_run: bool, stack: ExitStack) -> Iterator[Outcome]:
     export = read_export(source)
     opened = _opened(gallery, export.fingerprint, export.dim, dry_run, stack)
     return import_export(export, opened, add=add, dry_run=dry_run)
 
 
-def _opened(gallery: Path, fingerprint: str, dim: int, dry_run: bool, stack: ExitStack) -> SqliteGallery | None:
+def _opened(gallery: str, fingerprint: str, dim: int, dry_run: bool, stack: ExitStack) -> Gallery | None:
     """The gallery, made where there is none; but not by a dry run."""
-    if dry_run and not gallery.exists():
+    if dry_run and not is_database(gallery) and not as_path(gallery).exists():
         return None
-    return stack.enter_context(SqliteGallery.open(gallery, fingerprint=fingerprint, dim=dim))
+    if dry_run and is_database(gallery):
+        return stack.enter_context(closing(open_gallery(gallery)))
+    return stack.enter_context(closing(open_gallery(gallery, fingerprint=fingerprint, dim=dim)))
 
 
 def _line(outcome: Outcome) -> str:

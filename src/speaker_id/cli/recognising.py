@@ -20,7 +20,7 @@ from speaker_id.cli.frame import (
     errors,
     evidence,
 )
-from speaker_id.inference.gallery import SqliteGallery
+from speaker_id.inference.galleries import open_gallery
 from speaker_id.inference.names import shown
 from speaker_id.pretrained.catalogue import model_path
 
@@ -66,7 +66,7 @@ def identify(
     """
     with errors(as_json):
         found = model_path(model)
-        SqliteGallery.open(gallery).close()  # a question must not create a gallery where there is none
+        open_gallery(gallery).close()  # a question must not create a gallery where there is none
         from speaker_id.inference.recognizer import Recognizer
 
         with Recognizer.load(found, gallery=gallery, threshold=threshold, device=device) as recognizer:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Self
 
 import numpy as np
 
-from speaker_id.contracts import Enrolled, FloatArray, Match, UserDetails
+from speaker_id.contracts import Enrolled, FloatArray, GalleryCopy, GalleryEvent, Match, UserDetails
 from speaker_id.errors import GalleryError
 from speaker_id.inference.gallery_erasure import Erasure, Proof, found_in, traces_of
 from speaker_id.inference.gallery_file import (
@@ -52,6 +52,8 @@ class SqliteGallery:
     and recordings there are, when they were enrolled and changed and when they expire, and the model's fingerprint.
     """
 
+    keeps_recordings = False
+
     def __init__(self, file: GalleryFile, best: int | None, clock: Callable[[], datetime]) -> None:
         """Use `SqliteGallery.open`."""
         self.path = file.path
@@ -74,6 +76,8 @@ class SqliteGallery:
         dim: int | None = None,
         best: int | None = None,
         key: KeySource | None = None,
+        grace: timedelta = timedelta(0),
+        keep_recordings: bool = False,
         clock: Callable[[], datetime] = utc_now,
     ) -> SqliteGallery:
         """Open a gallery; with `fingerprint` and `dim` (E) of a model, create it where there is none.
@@ -85,14 +89,27 @@ class SqliteGallery:
         Raises GalleryError when the file is something else, cannot be written, holds the embeddings of another model
         or is encrypted with another key.
         """
+        if keep_recordings or grace:
+            raise GalleryError("this gallery keeps no recordings yet, and has no grace time")
         return cls(open_file(path, fingerprint, dim, key), check_best(best), clock)
 
-    def enrol(self, user: str, embeddings: FloatArray, *, details: UserDetails | None = None) -> int:
+    def enrol(
+        self,
+        user: str,
+        embeddings: FloatArray,
+        *,
+        details: UserDetails | None = None,
+        recordings: Sequence[bytes] | None = None,
+        enrolled: datetime | None = None,
+        by: str | None = None,
+    ) -> int:
         """Keep recordings of a user: unit rows (n, E). Returns the number kept of that user now; all or nothing.
 
         `details` replace those there were; None leaves them.
         """
         name = encode_name(user)
+        if recordings is not None:
+            raise GalleryError(f"{self.path} keeps no recordings")
         rows = unit_rows(embeddings, self.dim)
         checked = details and check_details(details, self._clock())
         with self._write() as change:
@@ -102,7 +119,7 @@ class SqliteGallery:
         self._prove_erased(change)
         return kept
 
-    def update(self, user: str, details: UserDetails) -> bool:
+    def update(self, user: str, details: UserDetails, *, by: str | None = None) -> bool:
         """Replace a user's details; False if there is none of that name."""
         name = encode_name(user)
         checked = check_details(details, self._clock())
@@ -112,7 +129,7 @@ class SqliteGallery:
         self._prove_erased(change)
         return user_id is not None
 
-    def remove(self, user: str) -> bool:
+    def remove(self, user: str, *, by: str | None = None) -> bool:
         """Delete a user, as `erase` does; False if there is none of that name."""
         return self.erase(user) is not None
 
@@ -135,6 +152,22 @@ class SqliteGallery:
                 num_recordings = self._users.delete([user_id], change)
         proof = self._prove_erased(change)
         return None if user_id is None else Erasure(user, num_recordings, proof)
+
+    def restore(self, user: str, *, by: str | None = None) -> bool:
+        encode_name(user)
+        return False
+
+    def recordings(self, user: str) -> list[bytes | None]:
+        return [None] * len(self.embeddings(user))
+
+    def events(self, *, user: str | None = None, limit: int = 1000) -> list[GalleryEvent]:
+        return []
+
+    def record_copy(self, description: str, *, by: str | None = None) -> None:
+        pass
+
+    def copies(self) -> list[GalleryCopy]:
+        return []
 
     def users(self) -> dict[str, int]:
         """Every user with the number of recordings kept, by name."""

@@ -20,7 +20,7 @@ from speaker_id.inference.decision import (
     moved,
 )
 from speaker_id.inference.embedder import ModelEmbedder
-from speaker_id.inference.gallery import SqliteGallery
+from speaker_id.inference.galleries import USUAL, GalleryLocation, GalleryOptions, open_gallery
 from speaker_id.inference.names import shown
 from speaker_id.inference.quality import Quality, QualityLimits, check_recording
 from speaker_id.inference.quality_enrolment import doubts, remarks
@@ -62,14 +62,17 @@ class Recognizer:
         cls,
         model: str | os.PathLike[str],
         *,
-        gallery: str | os.PathLike[str] | Gallery | None = None,
+        gallery: GalleryLocation | Gallery | None = None,
+        gallery_options: GalleryOptions = USUAL,
         threshold: float | None = None,
         device: str = "cpu",
         limits: QualityLimits | None = None,
     ) -> Self:
-        """From a run folder, checkpoint or bundle folder; a gallery given as a path is created where there is none.
+        """From a run folder, checkpoint or bundle folder.
 
-        `threshold` replaces the model's own, not its calibration. Raises CheckpointError, GalleryError, ConfigError.
+        A gallery given as a path, or as the `postgresql://` URL of a database, is opened with `gallery_options`, and
+        created where there is none. `threshold` replaces the model's own, not its calibration. Raises
+        CheckpointError, GalleryError, ConfigError.
         """
         if threshold is not None:
             check_threshold(threshold)  # before the seconds that loading takes
@@ -79,7 +82,7 @@ class Recognizer:
             point = moved(point, threshold, "given when the recognizer was loaded")
         embedder = ModelEmbedder(loaded, device=device)
         if isinstance(gallery, str | os.PathLike):
-            gallery = SqliteGallery.open(gallery, fingerprint=embedder.fingerprint, dim=embedder.dim)
+            gallery = open_gallery(gallery, fingerprint=embedder.fingerprint, dim=embedder.dim, options=gallery_options)
         return cls(embedder, gallery=gallery, operating_point=point, limits=limits)
 
     def compare(self, a: Source, b: Source, *, threshold: float | None = None, prior: float = PRIOR) -> Comparison:

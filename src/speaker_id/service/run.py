@@ -59,7 +59,7 @@ def app() -> Any:
     from speaker_id.service.app import create_app
 
     given = json.loads(os.environ[VARIABLE])
-    for name in ("model", "gallery", "keys"):
+    for name in ("model", "keys"):
         given[name] = None if given[name] is None else Path(given[name])
     return create_app(Settings(**{**given, "origins": tuple(given["origins"])}))
 

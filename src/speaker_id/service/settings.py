@@ -5,6 +5,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from speaker_id.errors import ConfigError
+from speaker_id.inference.galleries import GalleryLocation
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,7 @@ class Settings:
     """
 
     model: Path
-    gallery: Path
+    gallery: GalleryLocation
     keys: Path | None = None
     device: str = "cpu"
     threshold: float | None = None  # in place of the model's own

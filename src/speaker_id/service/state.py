@@ -14,7 +14,7 @@ from speaker_id.contracts import FloatArray, Gallery, OperatingPoint
 from speaker_id.errors import ConfigError
 from speaker_id.inference.decision import identification, moved
 from speaker_id.inference.embedder import ModelEmbedder
-from speaker_id.inference.gallery import SqliteGallery
+from speaker_id.inference.galleries import open_gallery
 from speaker_id.inference.quality import Quality
 from speaker_id.inference.results import Identification
 from speaker_id.service.batching import Batcher
@@ -109,7 +109,7 @@ def _opened_model(settings: Settings) -> tuple[ModelEmbedder, OperatingPoint]:
 
 
 def _opened_gallery(settings: Settings, embedder: ModelEmbedder) -> Gallery:
-    return SqliteGallery.open(settings.gallery, fingerprint=embedder.fingerprint, dim=embedder.dim)
+    return open_gallery(settings.gallery, fingerprint=embedder.fingerprint, dim=embedder.dim)
 
 
 def _numbered(num: int) -> list[str]:
