@@ -1,4 +1,6 @@
 import json
+import logging
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from inference.tiny_model import RATE, voice
 from service.running import ADA, BOB, bearer, enrol, flac, keys_in, running, state_of
+from speaker_id.service.logs import JsonLines
 
 
 def pcm(pitch: float, seconds: float) -> bytes:
@@ -114,6 +117,53 @@ def test_whoever_says_nothing_is_not_waited_for(tmp_path: Path) -> None:
         with pytest.raises(WebSocketDisconnect):
             socket.receive_json()
         assert state_of(client).room.free == state_of(client).settings.max_waiting
+
+
+def test_whoever_says_nothing_again_and_again_does_not_keep_the_place(tmp_path: Path) -> None:
+    with running(tmp_path, max_seconds=0.3, upload_seconds=0.3) as client, opened(client) as socket:
+        socket.receive_json()
+        until = time.monotonic() + 10
+        while state_of(client).room.free == 63 and time.monotonic() < until:
+            socket.send_bytes(b"")
+            time.sleep(0.02)
+        assert state_of(client).room.free == 64
+        with pytest.raises(WebSocketDisconnect) as closed:
+            socket.receive_json()
+        assert closed.value.code == 1008
+
+
+def test_a_gallery_that_fails_is_no_answer_and_keeps_its_path_to_itself(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with running(tmp_path) as client, opened(client) as socket:
+        socket.receive_json()
+        state_of(client).gallery.close()
+        socket.send_bytes(pcm(ADA, 0.9))
+        socket.send_text("end")
+        answer = socket.receive_json()
+    assert answer["error"] == "Unavailable"
+    assert str(tmp_path) not in json.dumps(answer)
+    assert "gallery.db" in caplog.text
+
+
+def test_streams_are_logged_and_counted_by_how_they_ended(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    tokens = keys_in(tmp_path)
+    with running(tmp_path, keys=tmp_path / "keys.json") as client:
+        with pytest.raises(WebSocketDisconnect), opened(client):
+            pass
+        for text in ("end", "wrong"):
+            with opened(client, headers=bearer(tokens["verify"])) as socket:
+                socket.receive_json()
+                socket.send_text(text)
+                with pytest.raises(WebSocketDisconnect):
+                    [socket.receive_json() for _ in range(2)]
+        counted = client.get("/metrics", headers=bearer(tokens["verify"])).text
+    lines = [json.loads(JsonLines().format(record)) for record in caplog.records if record.msg == "request"]
+    streams = [(line["status"], line["caller"]) for line in lines if line["method"] == "WEBSOCKET"]
+    assert streams == [(403, None), (1000, "verify-key"), (1008, "verify-key")]
+    for status in (403, 1000, 1008):
+        assert f'{{method="WEBSOCKET",route="/stream",status="{status}"}} 1.0' in counted
 
 
 def test_a_key_is_needed_and_is_not_sent_back(tmp_path: Path) -> None:

@@ -54,10 +54,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(SpeakerIdError)
     async def ours(request: Request, error: SpeakerIdError) -> JSONResponse:
-        if status := next((status for kind, status in STATUS.items() if isinstance(error, kind)), None):
-            return refusal(status, type(error).__name__, str(error))
-        logger.error("%s: %s", type(error).__name__, error)
-        return refusal(503, "Unavailable", "the service cannot do this at the moment; its log says why")
+        status, told = told_of(error)
+        return refusal(status, told.error, told.message)
 
     @app.exception_handler(RequestValidationError)
     async def malformed(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -68,6 +66,14 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def unforeseen(request: Request, error: Exception) -> JSONResponse:
         return refusal(500, "Internal", "the service failed; its log says where")  # raised again, and logged, after
+
+
+def told_of(error: SpeakerIdError) -> tuple[int, Refusal]:
+    """Status and words for the caller; what only the operator may know goes into the log."""
+    if status := next((status for kind, status in STATUS.items() if isinstance(error, kind)), None):
+        return status, Refusal(error=type(error).__name__, message=str(error))
+    logger.error("%s: %s", type(error).__name__, error)
+    return 503, Refusal(error="Unavailable", message="the service cannot do this at the moment; its log says why")
 
 
 def refusal(status: int, error: str, message: str, headers: dict[str, str] | None = None) -> JSONResponse:

@@ -4,7 +4,8 @@ import os
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest, multiprocess
 
-METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}  # of others there may be any number
+STREAMED = "WEBSOCKET"  # in place of a method
+METHODS = {STREAMED, "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}  # of others there may be any number
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # where several worker processes keep what one of them then adds up
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.datastructures import MutableHeaders
 
-from speaker_id.service.counters import Counters
+from speaker_id.service.counters import STREAMED, Counters
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Scope]]
@@ -41,17 +41,21 @@ class Frame:
         self._counters = counters
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
         start = time.perf_counter()
-        status = 0  # no answer: the caller went away
+        status, accepted = 0, False  # no answer: the caller went away
 
         async def framed(message: Scope) -> None:
-            nonlocal status
+            nonlocal status, accepted
             if message["type"] == "http.response.start":
                 status = message["status"]
                 _add_headers(MutableHeaders(scope=message), scope["scheme"])
+            elif message["type"] == "websocket.accept":
+                accepted = True
+            elif message["type"] == "websocket.close":
+                status = message.get("code", 1000) if accepted else 403  # what servers make of it
             await send(message)
 
         try:
@@ -60,11 +64,11 @@ class Frame:
             self._record(scope, status, time.perf_counter() - start)
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
-        """What was asked and answered, never a name, a score or a sound."""
-        route = _route(scope)
-        self._counters.count(scope["method"], route, status, seconds)
+        """What was asked and answered, never a name, a score or a sound; of a stream the code that we closed it with."""
+        route, method = _route(scope), scope.get("method", STREAMED)
+        self._counters.count(method, route, status, seconds)
         fields = {
-            "method": scope["method"], "route": route, "status": status, "seconds": round(seconds, 4),
+            "method": method, "route": route, "status": status, "seconds": round(seconds, 4),
             "caller": scope.get(CALLER), "address": address(scope),
         }  # fmt: skip
         logger.info("request", extra={"fields": fields})

@@ -17,7 +17,7 @@ from speaker_id.service.limits import check_stated, limited
 from speaker_id.service.settings import is_loopback
 from speaker_id.service.state import State
 
-# For OpenAPI; `_token` reads them.
+# For OpenAPI; `token_of` reads them.
 _DOCUMENTED = [
     Depends(HTTPBearer(auto_error=False, description="An API key: `Authorization: Bearer sid_...`")),
     Depends(APIKeyHeader(name="X-API-Key", auto_error=False, description="The same key, for clients without Bearer.")),
@@ -36,7 +36,7 @@ def guarded(role: Role) -> APIRouter:
 
             async def enter(request: Request) -> Response:
                 state: State = request.app.state.speaker_id
-                admit(state, request, _token(request), role)
+                admit(state, request, token_of(request), role)
                 settings = state.settings
                 with state.room.taken():
                     check_stated(request.headers.get("content-length"), settings.max_bytes)
@@ -64,6 +64,12 @@ def admit(state: State, connection: HTTPConnection, token: str | None, role: Rol
     if wait := state.rate_limit.wait(caller, state.clock()):
         raise _too_many(wait)
     return caller
+
+
+def token_of(connection: HTTPConnection) -> str | None:
+    """The API key that came with a request, if any."""
+    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else connection.headers.get("x-api-key")
 
 
 async def get_state(request: Request) -> State:
@@ -106,11 +112,6 @@ def _split(address: str) -> SplitResult:
         return urlsplit(address)
     except ValueError:  # [::1 without its bracket
         return urlsplit("")
-
-
-def _token(request: Request) -> str | None:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else request.headers.get("x-api-key")
 
 
 def _too_many(wait: int) -> Refused:

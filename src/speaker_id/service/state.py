@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 import numpy as np
@@ -15,7 +16,7 @@ from speaker_id.errors import ConfigError
 from speaker_id.inference.decision import identification, moved
 from speaker_id.inference.embedder import ModelEmbedder
 from speaker_id.inference.galleries import open_gallery
-from speaker_id.inference.quality import Quality
+from speaker_id.inference.quality import Quality, check_recording
 from speaker_id.inference.results import Identification
 from speaker_id.service.batching import Batcher
 from speaker_id.service.counters import Counters
@@ -62,6 +63,11 @@ class State:
         names = ["the recording"] if len(contents) == 1 else _numbered(len(contents))
         found = await asyncio.gather(*map(self._embed_one, contents, names))
         return np.stack([row for row, _ in found]), [quality for _, quality in found]
+
+    async def judged(self, waveform: FloatArray, name: str) -> Quality:
+        """Sound (S,) that came as samples -> what it is like. Raises AudioError, which calls it `name`."""
+        judge = partial(check_recording, waveform, self.embedder.sample_rate, name=name)
+        return await asyncio.get_running_loop().run_in_executor(self._decoding, judge)
 
     async def stored(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the gallery off the event loop; what has begun is finished even if the caller goes away."""

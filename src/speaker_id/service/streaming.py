@@ -8,10 +8,9 @@ from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from speaker_id.contracts import FloatArray
 from speaker_id.errors import SpeakerIdError
-from speaker_id.inference.quality import check_recording
-from speaker_id.service.answers import Refused
+from speaker_id.service.answers import Refused, told_of
 from speaker_id.service.schemas import IdentifyAnswer
-from speaker_id.service.security import admit
+from speaker_id.service.security import admit, token_of
 from speaker_id.service.state import State
 
 router = APIRouter()
@@ -29,10 +28,11 @@ async def stream(socket: WebSocket) -> None:
     The first message back is `{"sample_rate": 16000}`; answers are JSON: `seconds`, `final`, and the fields of
     /identify, or `error` and `message`. A key comes in the Authorization header; from browsers, which cannot set it,
     as the second of the subprotocols `speaker-id` and `key.TOKEN`. Each answer but the last counts as a request.
+    A stream may last as long as the longest recording, and an upload beyond that.
     """
     state: State = socket.app.state.speaker_id
     try:
-        caller = admit(state, socket, _token(socket), "verify")
+        caller = admit(state, socket, token_of(socket) or _offered_token(socket), "verify")
         with state.room.taken():
             await socket.accept(PROTOCOL if PROTOCOL in socket.scope.get("subprotocols", []) else None)
             await _Listening(socket, state, caller).run()
@@ -49,6 +49,8 @@ class _Listening:
         self._caller = caller
         self._rate = state.embedder.sample_rate
         self._max_bytes = 2 * int(state.settings.max_seconds * self._rate)
+        # Sound comes as it is spoken; whoever trickles it, or sends nothing again and again, must not keep the place
+        self._deadline = asyncio.get_running_loop().time() + state.settings.max_seconds + state.settings.upload_seconds
         self._heard = bytearray()
         self._answered = 0.0  # seconds heard when the last answer was given
         self._row: list[tuple[str | None, bool]] = []
@@ -68,11 +70,12 @@ class _Listening:
 
     async def _listen(self) -> bool:
         """Take one message; False when there will be no more sound. Raises Refused for what is no sound."""
+        patience = asyncio.get_running_loop().time() + self._state.settings.upload_seconds
         try:
-            async with asyncio.timeout(self._state.settings.upload_seconds):
+            async with asyncio.timeout_at(min(patience, self._deadline)):
                 message = await self._socket.receive()
         except TimeoutError:
-            raise Refused(408, "TooSlow", "nothing was heard for too long") from None
+            raise Refused(408, "TooSlow", "nothing was heard for too long, or sound came too slowly") from None
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", 1000))
         if (text := message.get("text")) is not None:
@@ -96,10 +99,10 @@ class _Listening:
         try:
             return (await self._identified(self._waveform())).model_dump()
         except SpeakerIdError as error:
-            return {"error": type(error).__name__, "message": str(error)}
+            return told_of(error)[1].model_dump()
 
     async def _identified(self, waveform: FloatArray) -> IdentifyAnswer:
-        quality = check_recording(waveform, self._rate, name="what was heard so far")
+        quality = await self._state.judged(waveform, "what was heard so far")
         row = await self._state.batcher.embed(waveform)
         result = await self._state.identify(row, self._state.point, self._state.settings.prior, 5)
         return IdentifyAnswer.of(result, quality=[quality])
@@ -119,9 +122,6 @@ class _Listening:
         return len(self._row) == DECIDED_AFTER and all(one == (result.get("user"), True) for one in self._row)
 
 
-def _token(socket: WebSocket) -> str | None:
-    scheme, _, token = socket.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        return token.strip()
+def _offered_token(socket: WebSocket) -> str | None:
     offered: list[str] = socket.scope.get("subprotocols", [])
     return next((name.removeprefix("key.") for name in offered if name.startswith("key.")), None)
