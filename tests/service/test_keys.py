@@ -1,5 +1,6 @@
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,20 @@ def test_a_name_is_given_once(file: Path) -> None:
     with pytest.raises(ConfigError, match="already"):
         new_key(file, "a", "admin")
     assert [key.role for key in read_keys(file)] == ["verify"]
+
+
+def test_keys_that_are_made_at_the_same_time_are_all_there(file: Path) -> None:
+    names = [f"key-{number}" for number in range(24)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda name: new_key(file, name, "verify"), names))
+    assert {key.name for key in read_keys(file)} == set(names)
+    assert [left.name for left in file.parent.iterdir()] == ["keys.json"]
+
+
+def test_a_key_is_not_taken_from_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="keys add"):
+        remove_key(tmp_path / "folder" / "keys.json", "a")
+    assert not (tmp_path / "folder").exists()
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,14 @@ import json
 import os
 import re
 import secrets
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 from speaker_id.errors import ConfigError
+from speaker_id.inference.private_file import write_private
 
 Role = Literal["verify", "enrol", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)  # each may do what those before it may
@@ -59,21 +63,25 @@ def new_key(path: Path, name: str, role: Role) -> str:
         raise ConfigError(f"there is no role {role!r}; there are: {', '.join(ROLES)}")
     if not re.fullmatch(r"[\w.@-]{1,64}", name):
         raise ConfigError(f"the key's name {name!r} must be 1 to 64 letters, digits or . @ - _")
-    keys = read_keys(path) if path.exists() else []
-    if name in {key.name for key in keys}:
-        raise ConfigError(f"{path} holds a key called {name!r} already: remove it first, or choose another name")
     token = PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
-    _write(path, [*keys, Key(name, role, _digest(token))])
+    with _alone(path):
+        keys = read_keys(path) if path.exists() else []
+        if name in {key.name for key in keys}:
+            raise ConfigError(f"{path} holds a key called {name!r} already: remove it first, or choose another name")
+        _write(path, [*keys, Key(name, role, _digest(token))])
     return token
 
 
 def remove_key(path: Path, name: str) -> None:
     """Take a key back. Raises ConfigError when there is none of that name."""
-    keys = read_keys(path)
-    kept = [key for key in keys if key.name != name]
-    if len(kept) == len(keys):
-        raise ConfigError(f"{path} holds no key called {name!r}; it holds: {', '.join(key.name for key in keys)}")
-    _write(path, kept)
+    _stat(path)
+    with _alone(path):
+        keys = read_keys(path)
+        kept = [key for key in keys if key.name != name]
+        if len(kept) == len(keys):
+            others = ", ".join(key.name for key in keys) or "none"
+            raise ConfigError(f"{path} holds no key called {name!r}; it holds: {others}")
+        _write(path, kept)
 
 
 def read_keys(path: Path) -> list[Key]:
@@ -104,17 +112,28 @@ def _stat(path: Path) -> os.stat_result:
 
 def _write(path: Path, keys: list[Key]) -> None:
     entries = [{"name": key.name, "role": key.role, "sha256": key.digest} for key in keys]
-    partial = path.with_name(f".{path.name}.partial")
+    content = json.dumps({"keys": entries}, indent=2, ensure_ascii=False) + "\n"
+    write_private(path, content.encode(), replace=True)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Nobody else changes the keys meanwhile: of two who read the same keys and add one each, one would be lost."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            file.write(json.dumps({"keys": entries}, indent=2, ensure_ascii=False) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        if sys.platform == "win32":  # a folder cannot be locked there
+            yield
+            return
+        folder = os.open(path.parent, os.O_RDONLY)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise ConfigError(f"cannot write the keys {path}: {error.strerror}") from error
+    import fcntl
+
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)  # which also unlocks it
 
 
 def _digest(token: str) -> str:
