@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -19,6 +20,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from inference.tiny_model import RATE, tiny_bundle
+from service.certificates import self_signed
 from service.running import POINT, bearer, flac, settings_in
 from speaker_id.errors import ConfigError
 from speaker_id.inference.gallery import SqliteGallery
@@ -39,7 +41,8 @@ class Served(NamedTuple):
 
 
 @contextmanager
-def served(folder: Path, *options: str) -> Iterator[Served]:
+def served(folder: Path, *options: str, certificate: Path | None = None) -> Iterator[Served]:
+    """With `certificate` the client asks by https, and trusts that one alone."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -50,7 +53,12 @@ def served(folder: Path, *options: str) -> Iterator[Served]:
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([*command, *options], stderr=log, cwd=folder, start_new_session=True)
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=bearer(token), timeout=120) as client:
+        scheme, trusted = (
+            ("http", True) if certificate is None else ("https", ssl.create_default_context(cafile=certificate))
+        )
+        with httpx.Client(
+            base_url=f"{scheme}://127.0.0.1:{port}", headers=bearer(token), timeout=120, verify=trusted
+        ) as client:
             wait_for(client, process, folder)
             yield Served(port, process, folder, client)
     finally:
@@ -180,8 +188,31 @@ def test_strangers_are_not_let_in_without_keys(tmp_path: Path) -> None:
 def test_half_a_certificate_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="both"):
         serve(settings_in(tmp_path), certificate=tmp_path / "cert.pem")
-    with pytest.raises(ConfigError, match="no such file"):
-        serve(settings_in(tmp_path), certificate=tmp_path / "cert.pem", private_key=tmp_path / "key.pem")
+
+
+@pytest.mark.slow
+def test_over_tls_a_client_that_trusts_the_certificate_is_answered_and_no_other(tmp_path: Path) -> None:
+    certificate, private_key = self_signed(tmp_path)
+    options = ("--certificate", str(certificate), "--private-key", str(private_key))
+    with served(tmp_path, *options, certificate=certificate) as service:
+        files = {"recordings": flac()}
+        assert service.client.put("/users/Ada/recordings", files=files).status_code == 200
+        assert service.client.get("/health").headers["strict-transport-security"]
+        with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+            httpx.get(f"https://127.0.0.1:{service.port}/health")
+        trusting = ssl.create_default_context(cafile=certificate)
+        with connect(
+            f"wss://127.0.0.1:{service.port}/stream",
+            ssl=trusting,
+            additional_headers={"Authorization": service.client.headers["authorization"]},
+        ) as stream:
+            assert json.loads(stream.recv()) == {"sample_rate": RATE}
+        with (
+            socket.create_connection(("127.0.0.1", service.port)) as plain,
+            trusting.wrap_socket(plain, server_hostname="127.0.0.1") as wrapped,
+        ):
+            assert wrapped.version() == "TLSv1.3"
+        assert not sent(service.port, b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n").startswith(b"HTTP/1.1 200")
 
 
 def test_what_cannot_be_opened_is_said_before_anything_starts(tmp_path: Path) -> None:

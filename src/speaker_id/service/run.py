@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from speaker_id.errors import ConfigError
+from speaker_id.service.certificate import check_certificate
 from speaker_id.service.settings import Settings, is_loopback
 
 GRACE_SECONDS = 20  # what was accepted is answered before the service stops
@@ -67,9 +68,8 @@ def app() -> Any:
 def _check_reach(settings: Settings, host: str, certificate: Path | None, private_key: Path | None) -> None:
     if (certificate is None) != (private_key is None):
         raise ConfigError("TLS needs both the certificate and its private key: give --certificate and --private-key")
-    for path in (certificate, private_key):
-        if path is not None and not path.is_file():
-            raise ConfigError(f"{path}: there is no such file; give the certificate and its private key as PEM files")
+    if certificate is not None and private_key is not None:
+        check_certificate(certificate, private_key)
     if settings.keys is None and not is_loopback(host):
         raise ConfigError(
             f"the service would let everybody who reaches {host} enrol and remove users: give --keys FILE "
