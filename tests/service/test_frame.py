@@ -9,6 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.running import ADA, BOB, InThread, enrol, flac, running, settings_in, state_of
+from speaker_id.errors import GalleryError
 from speaker_id.service import state
 from speaker_id.service.app import create_app
 from speaker_id.service.frame import HEADERS
@@ -31,6 +32,30 @@ def test_every_answer_has_the_security_headers(client: TestClient, method: str, 
 def test_strict_transport_is_asked_for_under_tls_alone(tmp_path: Path) -> None:
     with running(tmp_path) as client:
         assert "strict-transport-security" in client.get("https://localhost/health").headers
+
+
+def test_a_service_that_cannot_start_leaves_nothing_running(tmp_path: Path) -> None:
+    closed = []
+
+    class Stuck(InThread):
+        def wait_ready(self) -> None:
+            raise OSError("a decoder did not start")
+
+        def close(self) -> None:
+            closed.append(self)
+
+    async def start() -> None:
+        app = create_app(settings_in(tmp_path))
+        with pytest.raises(OSError, match="did not start"):
+            async with app.router.lifespan_context(app):
+                pass
+        with pytest.raises(GalleryError):
+            app.state.speaker_id.gallery.users()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(state, "Decoders", Stuck)
+        asyncio.run(start())
+    assert len(closed) == 1
 
 
 def test_an_unforeseen_failure_tells_the_caller_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,8 +37,8 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: Service) -> AsyncIterator[None]:
         state = app.state.speaker_id = State(settings, app.counters)
-        state.start()
         try:
+            state.start()
             yield
         finally:
             await state.close()

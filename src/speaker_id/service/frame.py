@@ -64,7 +64,7 @@ class Frame:
             self._record(scope, status, time.perf_counter() - start)
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
-        """What was asked and answered, never a name, a score or a sound; of a stream the code that we closed it with."""
+        """What was asked and answered, never a name, a score or a sound; of a stream, our closing code."""
         route, method = _route(scope), scope.get("method", STREAMED)
         self._counters.count(method, route, status, seconds)
         fields = {
