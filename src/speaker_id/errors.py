@@ -33,6 +33,10 @@ class GalleryError(SpeakerIdError):
     """A gallery that cannot be opened, or an operation it refuses."""
 
 
+class DoubtfulEnrolment(GalleryError):
+    """An enrolment that was refused because it is doubtful who speaks."""
+
+
 class UnknownUser(GalleryError):
     """A user name that is not enrolled."""
 

@@ -4,13 +4,20 @@ import math
 from collections.abc import Sequence
 from statistics import NormalDist
 
-from speaker_id.contracts import Match, OperatingPoint
+import numpy as np
+
+from speaker_id.contracts import FloatArray, Gallery, Match, OperatingPoint
 from speaker_id.errors import ConfigError
 from speaker_id.inference.names import shown
 from speaker_id.inference.results import Comparison, Identification
 
 PRIOR = 0.5  # of one speaker, where the caller states none
 ACCEPTED = "accepted"
+
+
+def check_limit(limit: int) -> None:
+    if limit < 1:
+        raise ConfigError(f"limit is {limit}: ask for at least one candidate")
 
 
 def check_prior(prior: float) -> None:
@@ -49,6 +56,39 @@ def comparison(score: float, point: OperatingPoint, prior: float) -> Comparison:
         reason=f"score {score:.4f} {'>=' if accepted else '<'} threshold {point.threshold:.4f}",
         threshold_source=source_of(point),
     )
+
+
+def compared(embeddings: FloatArray, point: OperatingPoint, prior: float) -> Comparison:
+    """Two unit rows (2, E) -> whether they are of one speaker."""
+    first, second = embeddings.astype(np.float64)
+    return comparison(float(np.clip(first @ second, -1.0, 1.0)), point, prior)
+
+
+def identified(
+    embeddings: FloatArray,
+    gallery: Gallery,
+    point: OperatingPoint,
+    *,
+    prior: float,
+    limit: int,
+    min_margin: float | None = None,
+    gallery_size_rule: bool | None = None,
+) -> list[Identification]:
+    """Unit rows (N, E) -> who of a gallery's users each is; the gallery is searched once."""
+    found = gallery.search_many(embeddings, limit=max(limit, 2))
+    num_users = gallery.num_users()
+    return [
+        identification(
+            matches,
+            point,
+            prior,
+            limit,
+            num_users=num_users,
+            gallery_size_rule=gallery_size_rule,
+            min_margin=min_margin,
+        )
+        for matches in found
+    ]
 
 
 def identification(

@@ -1,6 +1,6 @@
 """User names are data: any text but the empty one. They are stored as they are and never used as paths."""
 
-from speaker_id.errors import GalleryError
+from speaker_id.errors import GalleryError, UnknownUser
 
 
 def encode_name(user: str) -> bytes:
@@ -17,3 +17,11 @@ def shown(user: str, max_chars: int = 60) -> str:
     """A name fit for one line of a terminal or a log: control characters escaped, long ones shortened."""
     name = user if len(user) <= max_chars else f"{user[: max_chars - 1]}…"
     return name if name.isprintable() and name.strip() == name and name else repr(name)
+
+
+def unknown_user(user: str) -> UnknownUser:
+    return UnknownUser(f"nobody called {shown(user)} is enrolled: names must match exactly")
+
+
+def not_restorable(user: str) -> UnknownUser:
+    return UnknownUser(f"{shown(user)} cannot be restored: nobody of that name was removed within the grace time")

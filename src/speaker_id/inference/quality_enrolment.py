@@ -6,12 +6,35 @@ import numpy as np
 from scipy.sparse.csgraph import connected_components
 
 from speaker_id.contracts import Embedder, FloatArray, Gallery, OperatingPoint
+from speaker_id.errors import DoubtfulEnrolment
 from speaker_id.inference.decision import identification
 from speaker_id.inference.names import shown
 from speaker_id.inference.quality import Quality
 from speaker_id.inference.speech import HOP_SECONDS, frames_of, speech_frames
 
 MIN_HALF_SECONDS = 3.0  # of speech: shorter halves of one voice often look like two
+
+
+def warnings_of(
+    user: str,
+    rows: FloatArray,
+    waveforms: Sequence[FloatArray],
+    qualities: Sequence[Quality],
+    embedder: Embedder,
+    gallery: Gallery,
+    point: OperatingPoint | None,
+    *,
+    strict: bool,
+) -> tuple[str, ...]:
+    """What a person should look at before or after recordings (S,), embedded as `rows` (n, E), are added to a user.
+
+    Doubts about who speaks, where an operating point says what is alike, then what makes recordings poor. With
+    `strict` doubts are raised as DoubtfulEnrolment.
+    """
+    found = [] if point is None else doubts(user, rows, waveforms, embedder, gallery, point)
+    if strict and found:
+        raise DoubtfulEnrolment(f"{shown(user)} is not enrolled, nothing is kept: {'; '.join(found)}")
+    return (*found, *remarks(qualities))
 
 
 def doubts(

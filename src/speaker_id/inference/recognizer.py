@@ -5,25 +5,24 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Self
 
-import numpy as np
-
 from speaker_id import audio, checkpoint
 from speaker_id.contracts import Embedder, Enrolled, FloatArray, Gallery, OperatingPoint, Source, UserDetails
 from speaker_id.errors import ConfigError, GalleryError, UnknownUser
 from speaker_id.inference.decision import (
     PRIOR,
+    check_limit,
     check_margin,
     check_prior,
     check_threshold,
-    comparison,
-    identification,
+    compared,
+    identified,
     moved,
 )
 from speaker_id.inference.embedder import ModelEmbedder
 from speaker_id.inference.galleries import USUAL, GalleryLocation, GalleryOptions, open_gallery
-from speaker_id.inference.names import shown
+from speaker_id.inference.names import shown, unknown_user
 from speaker_id.inference.quality import Quality, QualityLimits, check_recording
-from speaker_id.inference.quality_enrolment import doubts, remarks
+from speaker_id.inference.quality_enrolment import warnings_of
 from speaker_id.inference.results import Comparison, Enrolment, Identification
 
 
@@ -35,8 +34,8 @@ class Recognizer:
             recognizer.identify("somebody.wav").user
 
     A source is a path, the bytes of a file, an open binary file, or `(samples, sample rate)`. No call changes what
-    the next one answers, except `enrol`, `update` and `remove`. Every method raises AudioError (TooShort, NoSpeech)
-    for a recording it cannot use; `limits` says which those are.
+    the next one answers, except `enrol`, `update`, `remove` and `restore`. Every method raises AudioError (TooShort,
+    NoSpeech) for a recording it cannot use; `limits` says which those are.
     """
 
     def __init__(
@@ -93,8 +92,7 @@ class Recognizer:
         point = self._point(threshold)
         check_prior(prior)
         waveforms, quality = self._heard([a, b])
-        first, second = self._embedder(waveforms).astype(np.float64)
-        return replace(comparison(float(np.clip(first @ second, -1.0, 1.0)), point, prior), quality=tuple(quality))
+        return replace(compared(self._embedder(waveforms), point, prior), quality=tuple(quality))
 
     def identify(
         self,
@@ -138,33 +136,35 @@ class Recognizer:
         point = self._point(threshold)
         check_prior(prior)
         check_margin(min_margin)
-        if limit < 1:
-            raise ConfigError(f"limit is {limit}: ask for at least one candidate")
+        check_limit(limit)
         if not sources:
             return []
         waveforms, qualities = self._heard(sources)
-        found = gallery.search_many(self._embedder(waveforms), limit=max(limit, 2))
-        num_users = gallery.num_users()
-        answers = [
-            identification(
-                matches,
-                point,
-                prior,
-                limit,
-                num_users=num_users,
-                gallery_size_rule=gallery_size_rule,
-                min_margin=min_margin,
-            )
-            for matches in found
-        ]
+        answers = identified(
+            self._embedder(waveforms),
+            gallery,
+            point,
+            prior=prior,
+            limit=limit,
+            min_margin=min_margin,
+            gallery_size_rule=gallery_size_rule,
+        )
         return [replace(answer, quality=quality) for answer, quality in zip(answers, qualities, strict=True)]
 
-    def enrol(self, user: str, *sources: Source, details: UserDetails | None = None, strict: bool = False) -> Enrolment:
+    def enrol(
+        self,
+        user: str,
+        *sources: Source,
+        details: UserDetails | None = None,
+        strict: bool = False,
+        by: str | None = None,
+    ) -> Enrolment:
         """Add recordings to a user, new or known: all of them, or none if one cannot be used.
 
-        `details` replace those there were; None leaves them. Where the model has an operating point the recordings are
-        compared with each other, with those kept and with the other users, and each one's beginning with its end:
-        doubts about who speaks become warnings, and with `strict` a GalleryError before anything is kept.
+        `details` are merged into those there were; `by` says who does it, for the gallery's audit log. Where the model
+        has an operating point the recordings are compared with each other, with those kept and with the other users,
+        and each one's beginning with its end: doubts about who speaks become warnings, and with `strict`
+        DoubtfulEnrolment is raised before anything is kept.
         """
         gallery = self._opened_gallery()
         if not sources:
@@ -172,30 +172,30 @@ class Recognizer:
         point = self._point(None) if strict else self._operating_point
         waveforms, qualities = self._heard(sources)
         rows = self._embedder(waveforms)
-        found = [] if point is None else doubts(user, rows, waveforms, self._embedder, gallery, point)
-        if strict and found:
-            raise GalleryError(f"{shown(user)} is not enrolled, nothing is kept: {'; '.join(found)}")
-        kept = gallery.enrol(user, rows, details=details)
-        return Enrolment(
-            user,
-            num_recordings_added=len(sources),
-            num_recordings=kept,
-            warnings=(*found, *remarks(qualities)),
-        )
+        warnings = warnings_of(user, rows, waveforms, qualities, self._embedder, gallery, point, strict=strict)
+        kept = gallery.enrol(user, rows, details=details, by=by)
+        return Enrolment(user, num_recordings_added=len(sources), num_recordings=kept, warnings=warnings)
 
-    def update(self, user: str, details: UserDetails) -> None:
+    def update(self, user: str, details: UserDetails, *, by: str | None = None) -> None:
         """Replace a user's details; raises UnknownUser."""
-        if not self._opened_gallery().update(user, details):
-            raise _unknown(user)
+        if not self._opened_gallery().update(user, details, by=by):
+            raise unknown_user(user)
 
     def enrolled(self, user: str) -> Enrolled | None:
         """What is kept of a user besides embeddings; None if there is nobody of that name."""
         return self._opened_gallery().enrolled(user)
 
-    def remove(self, user: str) -> None:
-        """Delete a user and all embeddings; raises UnknownUser."""
-        if not self._opened_gallery().remove(user):
-            raise _unknown(user)
+    def remove(self, user: str, *, by: str | None = None) -> None:
+        """Delete a user and all embeddings, at once or after the gallery's grace time; raises UnknownUser."""
+        if not self._opened_gallery().remove(user, by=by):
+            raise unknown_user(user)
+
+    def restore(self, user: str, *, by: str | None = None) -> None:
+        """Undo `remove` within the gallery's grace time; raises UnknownUser where there is nothing to undo."""
+        if not self._opened_gallery().restore(user, by=by):
+            raise UnknownUser(
+                f"{shown(user)} cannot be restored: nobody of that name was removed within the grace time"
+            )
 
     def users(self) -> dict[str, int]:
         """Every enrolled user with the number of recordings kept."""
@@ -241,7 +241,3 @@ class Recognizer:
                 "`python -m speaker_id.calibrate` choose one and save it with the model"
             )
         return self._operating_point
-
-
-def _unknown(user: str) -> UnknownUser:
-    return UnknownUser(f"nobody called {shown(user)} is enrolled: names must match exactly")
