@@ -2,10 +2,10 @@
 
     python benchmarks/gallery_kill.py [--kills 200] [--writers 4] [--encrypted] [--seed 0] [--folder FOLDER]
 
-Each writer enrols users of three recordings, adds a fourth to some and removes others, and says so on its output once
-the call has returned. After each kill of all of them the file has to open, pass SQLite's integrity check and hold
-every user whose enrolment was acknowledged, none whose removal was, and nobody with another number of recordings than
-an acknowledged or the one interrupted call explains. Ends with 1 at the first loss.
+Each writer enrols users of three recordings, then adds a fourth to some, changes the details of some, removes others
+and enrols some of those again, and says so on its output once the call has returned. After each kill of all of them the
+file has to open, pass SQLite's integrity check and hold every user as the last acknowledged call left it, or as the one
+interrupted call would have: nobody lost, half there or back from removal. Ends with 1 at the first who is.
 """
 
 import argparse
@@ -16,17 +16,29 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from speaker_id.contracts import UserDetails
 from speaker_id.inference.gallery import SqliteGallery
 
 DIM = 192
 KEY = bytes(range(32))
 ROWS = np.random.default_rng(0).standard_normal((4, DIM))
 
-State = dict[str, int]  # user -> recordings
+
+class Held(NamedTuple):
+    """What the gallery has of one user."""
+
+    num_recordings: int
+    consent: str = "-"
+
+
+NOBODY = Held(0)
+State = dict[str, Held]
 
 
 def write(path: Path, tag: str, key: bytes | None) -> None:
@@ -34,19 +46,21 @@ def write(path: Path, tag: str, key: bytes | None) -> None:
     with SqliteGallery.open(path, fingerprint="kill", dim=DIM, key=key) as gallery:
         number = 0
         while True:
-            user = f"{tag}-{number}"
-            step(f"set {user} 3", lambda: gallery.enrol(user, ROWS[:3]))  # noqa: B023 (called at once)
-            if number % 3 == 1:
-                step(f"set {user} 4", lambda: gallery.enrol(user, ROWS[3:]))  # noqa: B023
-            if number % 3 == 2:
-                step(f"set {user} 0", lambda: gallery.remove(user))  # noqa: B023
+            for held, call in life(gallery, f"{tag}-{number}", number % 5):
+                print("begin", f"{tag}-{number}", *held, flush=True)
+                call()
+                print("done", f"{tag}-{number}", *held, flush=True)
             number += 1
 
 
-def step(what: str, call: object) -> None:
-    print("begin", what, flush=True)
-    call()  # type: ignore[operator]
-    print("done", what, flush=True)
+def life(gallery: SqliteGallery, user: str, kind: int) -> list[tuple[Held, Callable[[], object]]]:
+    """One user's calls, each with what it leaves behind."""
+    enrol = (Held(3), lambda: gallery.enrol(user, ROWS[:3]))
+    add = (Held(4), lambda: gallery.enrol(user, ROWS[3:]))
+    remove = (NOBODY, lambda: gallery.remove(user))
+    agree = (Held(3, "form-1"), lambda: gallery.update(user, UserDetails(consent="form-1")))
+    change = (Held(3, "form-2"), lambda: gallery.update(user, UserDetails(consent="form-2")))
+    return [enrol, *([], [add], [remove], [agree, change], [remove, enrol])[kind]]
 
 
 def kill_round(path: Path, number: int, args: argparse.Namespace, rng: random.Random) -> tuple[State, State]:
@@ -65,24 +79,32 @@ def kill_round(path: Path, number: int, args: argparse.Namespace, rng: random.Ra
     begun: State = {}
     for writer, line in zip(writers, first_lines, strict=True):
         output = line + writer.communicate()[0]
-        for word, _, user, num in (text.split() for text in output.split("\n")[:-1]):
-            (acknowledged if word == "done" else begun)[user] = int(num)
-    return acknowledged, {user: num for user, num in begun.items() if acknowledged.get(user) != num}
+        for word, user, num, consent in (text.split() for text in output.split("\n")[:-1]):
+            (acknowledged if word == "done" else begun)[user] = Held(int(num), consent)
+    return acknowledged, {user: held for user, held in begun.items() if acknowledged.get(user) != held}
 
 
-def check(path: Path, key: bytes | None, acknowledged: State, begun: State) -> State:
+def check(path: Path, key: bytes | None, expected: State, begun: State) -> State:
     """Compare with the file, and take it as the truth for the next round."""
     connection = sqlite3.connect(path)
     assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
     connection.close()
     with SqliteGallery.open(path, fingerprint="kill", dim=DIM, key=key) as gallery:
-        held = gallery.users()
-        assert len(gallery.search(ROWS[0], limit=10**9)) == len(held)
-    for user in acknowledged.keys() | begun.keys() | held.keys():
-        allowed = {acknowledged.get(user, 0), begun.get(user, acknowledged.get(user, 0))}
-        assert held.get(user, 0) in allowed, f"{user} has {held.get(user, 0)} recordings, expected one of {allowed}"
+        counts = gallery.users()
+        assert len(gallery.search(ROWS[0], limit=10**9)) == len(counts)
+        held = {user: held_of(gallery, user) for user in counts}
+    assert counts == {user: one.num_recordings for user, one in held.items()}
+    for user in expected.keys() | begun.keys() | held.keys():
+        allowed = {expected.get(user, NOBODY), begun.get(user, expected.get(user, NOBODY))}
+        assert held.get(user, NOBODY) in allowed, f"{user} is {held.get(user, NOBODY)}, expected one of {allowed}"
     return held
+
+
+def held_of(gallery: SqliteGallery, user: str) -> Held:
+    enrolled = gallery.enrolled(user)
+    assert enrolled is not None
+    return Held(enrolled.num_recordings, enrolled.details.consent or "-")
 
 
 def campaign(args: argparse.Namespace, folder: Path) -> None:
