@@ -50,8 +50,12 @@ def served(folder: Path, *options: str, certificate: Path | None = None) -> Iter
     token = new_key(folder / "keys.json", "tester", "admin")
     given = {"--model": folder / "bundle", "--gallery": folder / "g.db", "--keys": folder / "keys.json", "--port": port}
     command = [sys.executable, "-m", "speaker_id", "serve", *[str(word) for pair in given.items() for word in pair]]
+    (folder / "temporary").mkdir()
+    environment = {**os.environ, "TMPDIR": str(folder / "temporary")}
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([*command, *options], stderr=log, cwd=folder, start_new_session=True)
+        process = subprocess.Popen(
+            [*command, *options], stderr=log, cwd=folder, env=environment, start_new_session=True
+        )
     try:
         scheme, trusted = (
             ("http", True) if certificate is None else ("https", ssl.create_default_context(cafile=certificate))
@@ -158,6 +162,7 @@ def _nothing_is_lost_at_the_end(service: Served) -> None:
     for thread in threads:
         thread.join()
     assert service.process.wait(60) in (0, -signal.SIGTERM)
+    assert not list((service.folder / "temporary").iterdir())
     with SqliteGallery.open(service.folder / "g.db") as gallery:
         assert set(acknowledged) <= set(gallery.users())
     lines = [json.loads(line) for line in service.log().splitlines()]
@@ -177,6 +182,7 @@ def test_several_processes_share_gallery_and_counters(tmp_path: Path) -> None:
         assert 'speaker_id_requests_total{method="GET",route="/users",status="200"} 20.0' in text
         service.process.terminate()
         assert service.process.wait(60) in (0, -signal.SIGTERM)
+        assert not list((service.folder / "temporary").iterdir())
 
 
 def test_strangers_are_not_let_in_without_keys(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import tempfile
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -45,9 +46,9 @@ def serve(
     check(settings)
     os.environ[VARIABLE] = json.dumps(asdict(settings), default=str)
     options: dict[str, Any] = {"ssl_certfile": certificate, "ssl_keyfile": private_key} if certificate else {}
-    with tempfile.TemporaryDirectory(prefix="speaker-id-metrics-") as folder:
-        if workers > 1:
-            os.environ[SHARED_FOLDER] = folder
+    with ExitStack() as stack:
+        if workers > 1:  # one alone ends by the very signal that it was sent, and would leave the folder behind
+            os.environ[SHARED_FOLDER] = stack.enter_context(tempfile.TemporaryDirectory(prefix="speaker-id-metrics-"))
         uvicorn.run(
             "speaker_id.service.run:app", factory=True, host=host, port=port, workers=workers, server_header=False,
             access_log=False, log_config=log_config(), timeout_graceful_shutdown=GRACE_SECONDS, ws_max_size=MAX_MESSAGE,
