@@ -110,8 +110,11 @@ def test_times_of_other_zones_are_kept_in_utc(gallery: Gallery) -> None:
         (UserDetails(expires=datetime.max.replace(tzinfo=timezone(-timedelta(hours=1)))), "beyond the calendar"),
         (UserDetails({"age": 7}), "not text"),  # type: ignore[dict-item]
         (UserDetails(consent=True), "in words"),  # type: ignore[arg-type]
+        (UserDetails({"\ud83d": "b"}), "metadata .*Unicode"),
+        (UserDetails({"a": "\ud83d\udcff"}), "metadata .*Unicode"),  # two halves, which JSON would give back as one
+        (UserDetails(consent="\udcff"), "consent .*Unicode"),
     ],
-    ids=["past", "no zone", "beyond", "metadata", "consent"],
+    ids=["past", "no zone", "beyond", "metadata", "consent", "key", "value", "halves"],
 )
 def test_details_that_cannot_be_kept_are_refused_and_nothing_changes(
     gallery: Gallery, details: UserDetails, reason: str

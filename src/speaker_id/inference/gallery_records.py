@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from speaker_id.contracts import FloatArray, UserDetails
 from speaker_id.errors import GalleryError
+from speaker_id.inference.names import shown
 
 
 def unit_rows(embeddings: ArrayLike, dim: int) -> FloatArray:
@@ -38,8 +39,10 @@ def check_details(details: UserDetails, now: datetime) -> UserDetails:
     for key, value in details.metadata.items():
         if not (isinstance(key, str) and isinstance(value, str)):
             raise GalleryError(f"metadata {key!r}: {value!r} is not text to text")
+        _check_unicode("metadata", key + value)
     if not (details.consent is None or isinstance(details.consent, str)):
         raise GalleryError(f"consent is {type(details.consent).__name__}: say it in words")
+    _check_unicode("consent", details.consent or "")
     if details.expires is None:
         return details
     expires = _in_utc(details.expires)
@@ -69,6 +72,14 @@ def as_time(text: str) -> datetime:
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+def _check_unicode(what: str, text: str) -> None:
+    """Halves of characters would come back joined to others, as another text."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise GalleryError(f"{what} {shown(text)} is not valid Unicode text: pass it as UTF-8") from error
 
 
 def _in_utc(moment: datetime) -> datetime:
