@@ -37,11 +37,11 @@ class InThread:
     """Decodes like a decoder process, without the seconds that one takes to start."""
 
     def __init__(self, num: int, sample_rate: int, limits: decoding.Limits) -> None:
-        self._rate, self._seconds = sample_rate, limits.max_recording_seconds
+        self._rate, self._limits = sample_rate, limits
 
     def decode(self, content: bytes, name: str = "the recording") -> decoding.Decoded:
         try:
-            return decoding.decoded(content, self._rate, self._seconds)
+            return decoding.decoded(content, self._rate, self._limits)
         except AudioError as error:
             raise type(error)(str(error).replace("<bytes>", name)) from error
 

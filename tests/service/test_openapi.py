@@ -31,7 +31,8 @@ CHECKS = [
 ]
 OPERATIONS = {
     "GET /health", "GET /metrics", "POST /compare", "POST /identify", "PUT /users/{name}/recordings", "GET /users",
-    "DELETE /users/{name}", "POST /embed",
+    "DELETE /users/{name}", "POST /embed", "GET /users/{name}", "PATCH /users/{name}", "POST /users/{name}/restore",
+    "GET /events",
 }  # fmt: skip
 
 

@@ -26,6 +26,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
 REQUESTS = {
     "POST /compare": "verify", "POST /identify": "verify", "GET /metrics": "verify", "GET /users": "enrol",
     "PUT /users/Ada/recordings": "enrol", "DELETE /users/Ada": "admin", "POST /embed": "admin",
+    "GET /users/Ada": "enrol", "PATCH /users/Ada": "enrol", "POST /users/Ada/restore": "admin", "GET /events": "admin",
 }  # fmt: skip
 FILES = {"a": flac(), "b": flac(), "recording": flac(), "recordings": flac()}
 ORDER = ["verify", "enrol", "admin"]
@@ -41,7 +42,7 @@ def test_a_role_may_do_its_own_and_what_lower_ones_may(guarded: Guarded, request
     for role in ORDER:
         allowed = ORDER.index(role) >= ORDER.index(REQUESTS[request_line])
         answer = guarded.client.request(method, path, files=files, headers=bearer(guarded.tokens[role]))
-        assert answer.status_code == (200 if allowed else 403)
+        assert answer.status_code in ((200, 404, 422) if allowed else (403,))
 
 
 def test_every_documented_address_but_health_asks_for_a_key(guarded: Guarded) -> None:

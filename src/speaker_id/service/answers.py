@@ -8,13 +8,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from speaker_id.errors import AudioError, ConfigError, SpeakerIdError, UnknownUser
+from speaker_id.errors import AudioError, ConfigError, DoubtfulEnrolment, SpeakerIdError, UnknownUser
 from speaker_id.service.schemas import Refusal
 
 logger = logging.getLogger(__name__)
 
 # What the caller can mend; any other error of ours is the operator's, whose log has the details.
-STATUS: dict[type[SpeakerIdError], int] = {UnknownUser: 404, AudioError: 422, ConfigError: 422}
+STATUS: dict[type[SpeakerIdError], int] = {UnknownUser: 404, DoubtfulEnrolment: 409, AudioError: 422, ConfigError: 422}
 
 DESCRIPTIONS = {
     400: "The request is malformed.",
@@ -22,6 +22,7 @@ DESCRIPTIONS = {
     403: "The key's role, or the service's operator, does not allow this.",
     404: "There is no such user, or no such address.",
     408: "The request arrived too slowly.",
+    409: "It is doubtful who speaks, and doubtful recordings were not to be kept; the message says why.",
     413: "The request is larger than the service takes.",
     422: "A recording, name or option cannot be used; the message says why.",
     429: "More requests than allowed; Retry-After says when to come back.",

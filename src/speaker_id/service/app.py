@@ -12,7 +12,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.formparsers import MultiPartParser
 
 from speaker_id import __version__
-from speaker_id.service import answers, routes, streaming
+from speaker_id.service import answers, routes, streaming, user_routes
 from speaker_id.service.counters import Counters
 from speaker_id.service.frame import Frame
 from speaker_id.service.settings import Settings
@@ -48,14 +48,14 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.counters = Counters()
     answers.install(app)
-    for router in (*routes.ROUTERS, streaming.router):
+    for router in (*routes.ROUTERS, *user_routes.ROUTERS, streaming.router):
         app.include_router(router)
     app.get("/", include_in_schema=False)(page)
     app.mount("/static", StaticFiles(directory=PAGE), name="static")
     if settings.origins:
         app.add_middleware(
-            CORSMiddleware, allow_origins=list(settings.origins), allow_methods=["GET", "POST", "PUT", "DELETE"],
-            allow_headers=["Authorization", "X-API-Key"],
+            CORSMiddleware, allow_origins=list(settings.origins), allow_headers=["Authorization", "X-API-Key"],
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
         )  # fmt: skip
     return app
 

@@ -3,10 +3,13 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from functools import partial
+from typing import NamedTuple, ParamSpec, TypeVar
 
 from speaker_id.contracts import FloatArray
 
+P = ParamSpec("P")
+R = TypeVar("R")
 Embed = Callable[[list[FloatArray]], FloatArray]
 
 
@@ -36,6 +39,11 @@ class Batcher:
         answer: asyncio.Future[FloatArray] = asyncio.get_running_loop().create_future()
         self._queue.put_nowait(_Waiting(waveform, answer))
         return await answer
+
+    async def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call what uses the model itself, between two batches."""
+        work = partial(function, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     async def close(self) -> None:
         await self._queue.join()

@@ -20,7 +20,7 @@ import numpy as np
 from speaker_id import audio
 from speaker_id.contracts import FloatArray
 from speaker_id.errors import AudioError, NoSpeech, TooShort
-from speaker_id.inference.quality import Quality, check_recording
+from speaker_id.inference.quality import Quality, QualityLimits, check_recording
 
 START_SECONDS = 120.0  # a busy machine may take long to start Python
 _ERRORS = {kind.__name__: kind for kind in (AudioError, TooShort, NoSpeech)}
@@ -34,6 +34,7 @@ class Limits(NamedTuple):
     seconds: float  # that decoding may take
     megabytes: int  # of memory, on top of what Python and its libraries have; on Linux
     max_recording_seconds: float
+    quality: QualityLimits = QualityLimits()
 
 
 class Decoded(NamedTuple):
@@ -136,16 +137,16 @@ def _work(pipe: Connection, sample_rate: int, limits: Limits) -> None:
     pipe.send_bytes(b"r")
     with suppress(EOFError, OSError):  # the service is gone
         while True:
-            answer, waveform = _answer(pipe.recv_bytes(), sample_rate, limits.max_recording_seconds)
+            answer, waveform = _answer(pipe.recv_bytes(), sample_rate, limits)
             pipe.send_bytes(json.dumps(answer).encode())
             pipe.send_bytes(waveform.tobytes())
 
 
-def _answer(content: bytes, sample_rate: int, max_seconds: float) -> tuple[dict[str, Any], FloatArray]:
+def _answer(content: bytes, sample_rate: int, limits: Limits) -> tuple[dict[str, Any], FloatArray]:
     """Quality and samples, or an error and none: nothing that would have to be unpickled."""
     nothing = np.empty(0, np.float32)
     try:
-        found = decoded(content, sample_rate, max_seconds)
+        found = decoded(content, sample_rate, limits)
     except AudioError as error:
         kind = type(error).__name__ if type(error).__name__ in _ERRORS else "AudioError"
         return {"error": kind, "message": str(error)}, nothing
@@ -155,14 +156,15 @@ def _answer(content: bytes, sample_rate: int, max_seconds: float) -> tuple[dict[
     return asdict(found.quality), found.waveform
 
 
-def decoded(content: bytes, sample_rate: int, max_seconds: float) -> Decoded:
-    """Decode in this process. Raises AudioError."""
+def decoded(content: bytes, sample_rate: int, limits: Limits) -> Decoded:
+    """Decode in this process, within the limits of length and quality. Raises AudioError."""
     header = audio.info(content)
     seconds = header.num_samples / max(1, header.sample_rate)
-    if seconds > max_seconds:
-        raise AudioError(f"{_NAME} is {seconds:.1f} s long, at most {max_seconds:g} s are taken; send less of it")
+    if seconds > limits.max_recording_seconds:
+        most = f"at most {limits.max_recording_seconds:g} s are taken; send less of it"
+        raise AudioError(f"{_NAME} is {seconds:.1f} s long, {most}")
     waveform = audio.load(content, sample_rate)
-    return Decoded(waveform, check_recording(waveform, sample_rate, name=_NAME))
+    return Decoded(waveform, check_recording(waveform, sample_rate, name=_NAME, limits=limits.quality))
 
 
 def _limit_process(megabytes: int) -> None:

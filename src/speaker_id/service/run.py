@@ -1,16 +1,14 @@
 """Start the service: one process, or several that share the gallery."""
 
-import json
 import os
 import tempfile
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from speaker_id.errors import ConfigError
 from speaker_id.service.certificate import check_certificate
-from speaker_id.service.settings import Settings, is_loopback
+from speaker_id.service.settings import Settings, is_loopback, settings_as_json, settings_from_json
 
 GRACE_SECONDS = 20  # what was accepted is answered before the service stops
 VARIABLE = "SPEAKER_ID_SERVICE"  # how settings reach the worker processes
@@ -43,8 +41,9 @@ def serve(
         from speaker_id.service.state import check
     except ImportError as error:
         raise ConfigError(f"the service needs {error.name}: pip install 'speaker-id[serve]'") from error
+    given = settings_as_json(settings)
     check(settings)
-    os.environ[VARIABLE] = json.dumps(asdict(settings), default=str)
+    os.environ[VARIABLE] = given
     options: dict[str, Any] = {"ssl_certfile": certificate, "ssl_keyfile": private_key} if certificate else {}
     with ExitStack() as stack:
         if workers > 1:  # one alone ends by the very signal that it was sent, and would leave the folder behind
@@ -60,10 +59,7 @@ def app() -> Any:
     """What each worker process runs."""
     from speaker_id.service.app import create_app
 
-    given = json.loads(os.environ[VARIABLE])
-    for name in ("model", "keys"):
-        given[name] = None if given[name] is None else Path(given[name])
-    return create_app(Settings(**{**given, "origins": tuple(given["origins"])}))
+    return create_app(settings_from_json(os.environ[VARIABLE]))
 
 
 def _check_reach(settings: Settings, host: str, certificate: Path | None, private_key: Path | None) -> None:

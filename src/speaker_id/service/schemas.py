@@ -3,7 +3,9 @@
 from datetime import datetime
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+MAX_CONSENT, MAX_METADATA = 2000, 10_000  # letters
 
 
 class Answer(BaseModel):
@@ -75,6 +77,7 @@ class EnrolAnswer(Answer):
     user: str
     num_recordings_added: int
     num_recordings: int = Field(description="Kept of this user now.")
+    warnings: list[str] = Field(description="What a person should look at: doubts about who speaks, poor recordings.")
     quality: Qualities
 
 
@@ -88,11 +91,63 @@ class UserAnswer(Answer):
 class UsersAnswer(Answer):
     total: int = Field(description="Of all users, however many are listed here.")
     users: list[UserAnswer]
+    grace_seconds: float = Field(description="How long a removal can be undone; 0: not at all.")
+
+
+class UserDetailsAnswer(UserAnswer):
+    changed: datetime = Field(description="Latest change, UTC.")
+    consent: str | None
+    metadata: dict[str, str]
+
+
+class DetailsChange(BaseModel):
+    """What is not given stays as it is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    consent: str | None = Field(None, max_length=MAX_CONSENT, description="Who agreed to what, when.")
+    metadata: dict[str, str] | None = Field(None, description="In place of all there were.")
+    expires: datetime | None = Field(None, description="From then on the user is not found, and erased.")
+
+    @field_validator("metadata")
+    @classmethod
+    def _short(cls, metadata: dict[str, str] | None) -> dict[str, str] | None:
+        if sum(len(key) + len(value) for key, value in (metadata or {}).items()) > MAX_METADATA:
+            raise ValueError(f"metadata may hold {MAX_METADATA} letters")
+        return metadata
+
+
+class CopyAnswer(Answer):
+    """An export or backup."""
+
+    time: datetime = Field(description="UTC.")
+    description: str = Field(description="What it is and where.")
 
 
 class RemoveAnswer(Answer):
     user: str
     removed: bool
+    restorable_until: datetime | None = Field(description="Until then the removal can be undone; null: it is erased.")
+    copies: list[CopyAnswer] = Field(description="Where the user may still be: whoever keeps those must erase them.")
+
+
+class RestoreAnswer(Answer):
+    user: str
+    restored: bool
+
+
+class EventAnswer(Answer):
+    """One line of the audit log."""
+
+    time: datetime = Field(description="UTC.")
+    action: str = Field(description="enrol, update, remove, restore, erase, expire, copy, rotate key or import.")
+    user_tag: str | None = Field(description="The same for the same name; it tells the name to nobody.")
+    num_recordings: int
+    by: str | None = Field(description="Who did it: an API key's name, a user of the operating system.")
+
+
+class EventsAnswer(Answer):
+    events: list[EventAnswer]
 
 
 class EmbedAnswer(Answer):

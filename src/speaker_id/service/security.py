@@ -77,7 +77,14 @@ async def get_state(request: Request) -> State:
     return state
 
 
+async def get_caller(request: Request) -> str:
+    """Who asks, in words, for the gallery's audit log."""
+    name = request.scope.get(CALLER)
+    return "no key" if name is None else f"key {name}"
+
+
 Opened = Annotated[State, Depends(get_state)]
+Caller = Annotated[str, Depends(get_caller)]
 
 
 def _key(state: State, keys: Keyring, token: str | None, origin: str) -> Key:

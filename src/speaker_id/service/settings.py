@@ -1,11 +1,17 @@
 """How a service is run: every limit has a default that is safe on an open network."""
 
-from dataclasses import dataclass
+import json
+import os
+from dataclasses import asdict, dataclass
+from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 
 from speaker_id.errors import ConfigError
-from speaker_id.inference.galleries import GalleryLocation
+from speaker_id.inference.galleries import USUAL, GalleryLocation, GalleryOptions
+from speaker_id.inference.quality import QualityLimits
+
+USUAL_QUALITY = QualityLimits()
 
 
 @dataclass(frozen=True)
@@ -20,6 +26,8 @@ class Settings:
     keys: Path | None = None
     device: str = "cpu"
     threshold: float | None = None  # in place of the model's own
+    gallery_options: GalleryOptions = USUAL
+    quality: QualityLimits = USUAL_QUALITY  # which recordings are refused
     prior: float = 0.5  # of one speaker, where probabilities are stated
     threads: int = 1  # of torch: more of them are slower, not faster, beside another busy process
     max_body_mb: float = 20.0  # of one request, read before anything is decoded
@@ -52,6 +60,39 @@ class Settings:
     @property
     def max_bytes(self) -> int:
         return int(self.max_body_mb * 2**20)
+
+
+def settings_as_json(settings: Settings) -> str:
+    """For worker processes. Raises ConfigError for a gallery's key in bytes: the environment is no place for it."""
+    options = settings.gallery_options
+    if isinstance(options.key, bytes):
+        raise ConfigError("give the gallery's key as a file, or as env:NAME")
+    fields = {
+        **vars(settings),
+        "model": str(settings.model),
+        "gallery": os.fspath(settings.gallery),
+        "keys": None if settings.keys is None else str(settings.keys),
+        "gallery_options": {
+            **options._asdict(),
+            "key": None if options.key is None else os.fspath(options.key),
+            "grace": options.grace.total_seconds(),
+        },
+        "quality": asdict(settings.quality),
+    }
+    return json.dumps(fields)
+
+
+def settings_from_json(text: str) -> Settings:
+    given = json.loads(text)
+    options = given["gallery_options"]
+    changed = {
+        "model": Path(given["model"]),
+        "keys": None if given["keys"] is None else Path(given["keys"]),
+        "gallery_options": GalleryOptions(**{**options, "grace": timedelta(seconds=options["grace"])}),
+        "quality": QualityLimits(**given["quality"]),
+        "origins": tuple(given["origins"]),
+    }
+    return Settings(**{**given, **changed})
 
 
 def is_loopback(host: str) -> bool:

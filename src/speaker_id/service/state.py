@@ -5,28 +5,37 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import ParamSpec, TypeVar
+from typing import NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 import torch
 
 from speaker_id import checkpoint
-from speaker_id.contracts import FloatArray, Gallery, OperatingPoint
+from speaker_id.contracts import FloatArray, Gallery, OperatingPoint, UserDetails
 from speaker_id.errors import ConfigError
-from speaker_id.inference.decision import identification, moved
+from speaker_id.inference.decision import identified, moved
 from speaker_id.inference.embedder import ModelEmbedder
 from speaker_id.inference.galleries import open_gallery
 from speaker_id.inference.quality import Quality, check_recording
-from speaker_id.inference.results import Identification
+from speaker_id.inference.quality_enrolment import warnings_of
+from speaker_id.inference.results import Enrolment, Identification
 from speaker_id.service.batching import Batcher
 from speaker_id.service.counters import Counters
-from speaker_id.service.decoding import Decoders, Limits
+from speaker_id.service.decoding import Decoded, Decoders, Limits
 from speaker_id.service.keys import Keyring
 from speaker_id.service.limits import RateLimit, Room
 from speaker_id.service.settings import Settings
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+class Heard(NamedTuple):
+    """Recordings that can be used, in the order in which they came."""
+
+    waveforms: list[FloatArray]  # (S,) each, at the model's rate
+    qualities: list[Quality]
+    rows: FloatArray  # (N, E), unit vectors
 
 
 class State:
@@ -40,10 +49,12 @@ class State:
         self.rate_limit = RateLimit(settings.requests_per_minute)
         self.failures = RateLimit(settings.failures_per_minute)
         self.room = Room(settings.max_waiting)
+        self.grace = settings.gallery_options.grace  # how long a removal can be undone
+        self.changing = asyncio.Lock()  # of details, which are read before they are written
         self.keys = None if settings.keys is None else Keyring(settings.keys)
         self.embedder, self.point = _opened_model(settings)
         self.gallery = _opened_gallery(settings, self.embedder)
-        limits = Limits(settings.decode_seconds, settings.decode_mb, settings.max_seconds)
+        limits = Limits(settings.decode_seconds, settings.decode_mb, settings.max_seconds, settings.quality)
         self._decoders = Decoders(settings.num_decoders, self.embedder.sample_rate, limits)
         self._decoding = ThreadPoolExecutor(settings.num_decoders, thread_name_prefix="decoding")
         self._storing = ThreadPoolExecutor(4, thread_name_prefix="gallery")
@@ -58,15 +69,17 @@ class State:
         """The operating point, with another threshold for one request."""
         return self.point if threshold is None else moved(self.point, threshold, "given with this request")
 
-    async def embed(self, contents: Sequence[bytes]) -> tuple[FloatArray, list[Quality]]:
-        """The bytes of files -> (n, E) and what they are like. Raises AudioError for what cannot be used."""
+    async def hear(self, contents: Sequence[bytes]) -> Heard:
+        """The bytes of files -> sound and embeddings. Raises AudioError for what cannot be used."""
         names = ["the recording"] if len(contents) == 1 else _numbered(len(contents))
-        found = await asyncio.gather(*map(self._embed_one, contents, names))
-        return np.stack([row for row, _ in found]), [quality for _, quality in found]
+        found = await asyncio.gather(*map(self._hear_one, contents, names))
+        decoded, rows = zip(*found, strict=True)
+        return Heard([one.waveform for one in decoded], [one.quality for one in decoded], np.stack(rows))
 
     async def judged(self, waveform: FloatArray, name: str) -> Quality:
         """Sound (S,) that came as samples -> what it is like. Raises AudioError, which calls it `name`."""
-        judge = partial(check_recording, waveform, self.embedder.sample_rate, name=name)
+        rate, limits = self.embedder.sample_rate, self.settings.quality
+        judge = partial(check_recording, waveform, rate, name=name, limits=limits)
         return await asyncio.get_running_loop().run_in_executor(self._decoding, judge)
 
     async def stored(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -74,11 +87,37 @@ class State:
         work = asyncio.get_running_loop().run_in_executor(self._storing, lambda: function(*args, **kwargs))
         return await asyncio.shield(work)
 
-    async def identify(self, row: FloatArray, point: OperatingPoint, prior: float, limit: int) -> Identification:
-        """An embedding (E,) -> who of the users it is, or nobody; how many users there are moves the threshold."""
-        matches = await self.stored(self.gallery.search, row, limit=max(2, limit))
-        num_users = await self.stored(self.gallery.num_users)
-        return identification(matches, point, prior, limit, num_users=num_users)
+    async def identify(
+        self,
+        row: FloatArray,
+        point: OperatingPoint,
+        *,
+        prior: float,
+        limit: int = 5,
+        min_margin: float | None = None,
+        gallery_size_rule: bool | None = None,
+    ) -> Identification:
+        """An embedding (E,) -> who of the users it is, or nobody."""
+        (answer,) = await self.stored(
+            identified,
+            row[None],
+            self.gallery,
+            point,
+            prior=prior,
+            limit=limit,
+            min_margin=min_margin,
+            gallery_size_rule=gallery_size_rule,
+        )
+        return answer
+
+    async def enrol(self, user: str, heard: Heard, *, details: UserDetails | None, strict: bool, by: str) -> Enrolment:
+        """Keep recordings of a user. With `strict` raises DoubtfulEnrolment where it is doubtful who speaks."""
+        waveforms, qualities, rows = heard
+        warnings = await self.batcher.call(
+            warnings_of, user, rows, waveforms, qualities, self.embedder, self.gallery, self.point, strict=strict
+        )
+        kept = await self.stored(self.gallery.enrol, user, rows, details=details, by=by)
+        return Enrolment(user, num_recordings_added=len(rows), num_recordings=kept, warnings=warnings)
 
     async def close(self) -> None:
         await self.batcher.close()
@@ -87,10 +126,10 @@ class State:
         self._decoders.close()
         self.gallery.close()
 
-    async def _embed_one(self, content: bytes, name: str) -> tuple[FloatArray, Quality]:
+    async def _hear_one(self, content: bytes, name: str) -> tuple[Decoded, FloatArray]:
         loop = asyncio.get_running_loop()
         found = await loop.run_in_executor(self._decoding, self._decoders.decode, content, name)
-        return await self.batcher.embed(found.waveform), found.quality
+        return found, await self.batcher.embed(found.waveform)
 
 
 def check(settings: Settings) -> None:
@@ -115,7 +154,9 @@ def _opened_model(settings: Settings) -> tuple[ModelEmbedder, OperatingPoint]:
 
 
 def _opened_gallery(settings: Settings, embedder: ModelEmbedder) -> Gallery:
-    return open_gallery(settings.gallery, fingerprint=embedder.fingerprint, dim=embedder.dim)
+    return open_gallery(
+        settings.gallery, fingerprint=embedder.fingerprint, dim=embedder.dim, options=settings.gallery_options
+    )
 
 
 def _numbered(num: int) -> list[str]:

@@ -104,7 +104,7 @@ class _Listening:
     async def _identified(self, waveform: FloatArray) -> IdentifyAnswer:
         quality = await self._state.judged(waveform, "what was heard so far")
         row = await self._state.batcher.embed(waveform)
-        result = await self._state.identify(row, self._state.point, self._state.settings.prior, 5)
+        result = await self._state.identify(row, self._state.point, prior=self._state.settings.prior)
         return IdentifyAnswer.of(result, quality=[quality])
 
     def _waveform(self) -> FloatArray:
