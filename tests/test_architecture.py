@@ -133,6 +133,13 @@ def test_the_bare_package_does_not_import_torch() -> None:
     assert not loaded & {"torch", "numpy", "hydra", "omegaconf"}
 
 
+@pytest.mark.parametrize("module", ["audio", "service.decoding", "inference.gallery", "inference.audio_folder", "cli"])
+def test_what_needs_no_model_does_not_import_torch(module: str) -> None:
+    loaded = loaded_by(f"import speaker_id.{module}")
+    assert f"speaker_id.{module}" in loaded
+    assert not loaded & {"torch", "torchaudio", "scipy", "pytorch_lightning", "hydra"}
+
+
 def test_no_file_is_a_drawer_for_anything() -> None:
     drawers = {"utils", "util", "helpers", "helper", "common", "misc"}
     assert not [path for path in PACKAGE.rglob("*") if path.stem in drawers]

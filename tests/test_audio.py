@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from speaker_id import audio
+from speaker_id.audio import soundfiles
 from speaker_id.errors import AudioError
 
 RATES = [8000, 11025, 22050, 44100, 48000, 96000]
@@ -77,7 +78,7 @@ def test_a_long_recording_is_put_together_from_its_blocks(tmp_path: Path, monkey
     paths = [write(tmp_path / name, 16000) for name in ("a.wav", "a.flac")]
     paths.append(write(tmp_path / "a.mp3", 16000, "MPEG_LAYER_III"))
     wholes = [audio.load(path, 16000) for path in paths]
-    monkeypatch.setattr(audio, "_BLOCK", 1000)
+    monkeypatch.setattr(soundfiles, "BLOCK", 1000)
     for path, whole in zip(paths, wholes, strict=True):
         np.testing.assert_allclose(audio.load(path, 16000), whole, atol=1e-6)
         np.testing.assert_allclose(audio.load(path, 16000, start=1500, num=3000), whole[1500:4500], atol=1e-6)

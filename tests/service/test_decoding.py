@@ -30,6 +30,12 @@ def process(decoders: Decoders) -> int:
     return pid
 
 
+def test_a_decoder_has_not_loaded_torch(decoders: Decoders) -> None:
+    loaded = Path(f"/proc/{process(decoders)}/maps").read_text(encoding="utf-8")
+    assert "libsndfile" in loaded
+    assert "torch" not in loaded
+
+
 @pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG", "MP3"])
 def test_the_samples_are_those_that_the_library_reads(decoders: Decoders, kind: str) -> None:
     content = encoded(voice(110.0, 1.0), kind)

@@ -4,18 +4,22 @@ Names are the folders' and files', taken as data. Only sound is read: an index t
 would run whatever code is in it) is neither opened nor needed.
 """
 
+from __future__ import annotations
+
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from speaker_id import audio
 from speaker_id.contracts import FloatArray, Gallery
 from speaker_id.errors import AudioError, GalleryError
 from speaker_id.inference.gallery_import import Outcome, outside
 from speaker_id.inference.quality import check_recording
-from speaker_id.inference.recognizer import Recognizer
+
+if TYPE_CHECKING:  # a look into a folder needs no model
+    from speaker_id.inference.recognizer import Recognizer
 
 # Also what is not read here but is sound all the same: it is reported as unusable, and never passed over.
 SOUND = {

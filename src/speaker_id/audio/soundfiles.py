@@ -1,0 +1,90 @@
+"""Recordings that libsndfile reads: wav, flac, mp3, ogg and their kin."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import soundfile
+
+from speaker_id.audio.recording import BLOCK, AudioInfo, Recording, checked, mix_down
+from speaker_id.contracts import FloatArray
+from speaker_id.errors import AudioError
+
+READABLE = "wav, flac, mp3, ogg (vorbis, opus), aiff, au, caf and w64"
+
+_UNKNOWN_LENGTH = 0x7FFF0000  # bytes; recorders that write into a pipe put such sizes into the header
+_CUT_SHORT = re.compile(r"^ *(?:data|SSND|Data Size|riff) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
+_CONTAINERS = {
+    "MP4/M4A": re.compile(rb"....ftyp", re.DOTALL),
+    "WebM/Matroska": re.compile(rb"\x1aE\xdf\xa3"),
+    "WMA": re.compile(rb"0&\xb2u"),
+    "AMR": re.compile(rb"#!AMR"),
+}
+
+
+class _Decoder(soundfile.SoundFile):  # type: ignore[misc]
+    """Reads on from where it is: soundfile seeks there after every read, and mp3 loses its place by it."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+@contextmanager
+def opened_file(file: Path | BinaryIO, name: str) -> Iterator[Recording]:
+    """A file under the name that errors call it. Raises AudioError for what libsndfile does not read."""
+    try:
+        decoder = _Decoder(file)
+    except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: a name that ends in .raw
+        raise AudioError(f"{name} {_why_unreadable(file)}") from error
+    with decoder:
+        if decoder.frames > np.iinfo(np.int64).max // 2:
+            raise AudioError(f"{name} does not state its length (written into a pipe?); {_convert_hint()}")
+        cut = _CUT_SHORT.search(decoder.extra_info)  # its log; libsndfile goes on with what is left of a cut file
+        if cut and int(cut[2]) < int(cut[1]) < _UNKNOWN_LENGTH:
+            raise AudioError(f"{name} is truncated: {cut[2]} of {cut[1]} bytes of sound are there; copy it again")
+        header = AudioInfo(decoder.frames, decoder.samplerate, decoder.channels)
+        yield Recording(name, header, lambda first, num: _decode(decoder, name, first, num))
+
+
+def _decode(decoder: _Decoder, name: str, first: int, num: int) -> FloatArray:
+    # After a seek libsndfile misses the mp3 bit reservoir, and a fraction of a sample where opus is not at 48 kHz.
+    seeks = decoder.format != "MP3" and (decoder.subtype != "OPUS" or decoder.samplerate == 48000)
+    skip, blocks, left = (0 if seeks else first), [], num + (0 if seeks else first)
+    try:
+        if seeks and first:
+            decoder.seek(first)
+        while left and len(block := decoder.read(min(left, BLOCK), dtype="float32", always_2d=True)):
+            blocks.append(mix_down(block.T))
+            left -= len(block)
+    except soundfile.LibsndfileError as error:
+        raise AudioError(f"{name} is damaged or truncated ({error.error_string}); copy it again") from error
+    if left:
+        raise AudioError(f"{name} is truncated: it ends {left} samples early; copy it again, or {_convert_hint()}")
+    waveform = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+    return checked(waveform[skip:].copy() if skip else waveform, name)
+
+
+def _why_unreadable(file: Path | BinaryIO) -> str:
+    head = _first_bytes(file)
+    if not head:
+        return "is an empty file; record or copy it again"
+    kind = next((kind for kind, magic in _CONTAINERS.items() if magic.match(head)), None)
+    found = f"is {kind}, which is not read" if kind else "is not audio in a known format, or its header is damaged"
+    return f"{found}; {_convert_hint()}"
+
+
+def _first_bytes(file: Path | BinaryIO) -> bytes:
+    if isinstance(file, Path):
+        with file.open("rb") as opened:
+            return opened.read(16)
+    file.seek(0)
+    return file.read(16)
+
+
+def _convert_hint() -> str:
+    return f"convert it with `ffmpeg -i INPUT -ac 1 -ar 16000 output.wav` (read are {READABLE})"
