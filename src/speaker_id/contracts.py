@@ -75,6 +75,13 @@ class Backbone(Protocol):
     def __call__(self, features: Tensor) -> Tensor: ...
 
 
+@runtime_checkable
+class Fusible(Protocol):
+    """A backbone that trains in another form than it is used in: `fused()` is the latter, and gives the same."""
+
+    def fused(self) -> Any: ...
+
+
 class Pooling(Protocol):
     """(B, C, T) -> (B, D), a module built as `Pooling(in_dim, *, ...)`; `out_dim` is D."""
 

@@ -10,7 +10,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from leaves import composed
 from speaker_id import build
+from speaker_id.checkpoint import LoadedModel
+from speaker_id.evaluation.embedding import Crop, CroppedModel
+from speaker_id.inference.embedder import ModelEmbedder
+from speaker_id.inference.extraction import forward_pass
+from speaker_id.model.embedding import EmbeddingModel, Projection, deployed
 from speaker_id.model.repvgg import RepVGG, RepVGGBlock
+from speaker_id.pooling import StatisticsPooling
 
 SIZES: dict[str, Any] = {"channels": [4, 6, 8], "num_blocks": [2, 1, 2]}
 
@@ -127,6 +133,34 @@ def test_fused_is_one_3x3_convolution_a_block_and_nothing_that_learns_beside() -
     learning = [layer for layer in RepVGG(20, **SIZES).fused().modules() if [*layer.parameters(recurse=False)]]
     assert len(learning) == 1 + 2 + 1 + 2
     assert all(isinstance(layer, nn.Conv2d) and layer.kernel_size == (3, 3) for layer in learning)
+
+
+def test_what_is_used_is_the_fused_network_and_gives_the_same_embeddings(monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone = unlike(RepVGG(20, **SIZES))
+    pooling = StatisticsPooling(backbone.out_dim)
+    model = EmbeddingModel(backbone, pooling, Projection(pooling.out_dim, dim=6, input_norm=False)).eval()
+    features = noise(2, 20, 31)
+    expected = model(features)
+    monkeypatch.delattr(RepVGGBlock, "forward")  # nothing but the fused form can run
+    torch.testing.assert_close(deployed(model)(features), expected, atol=1e-3, rtol=1e-3)
+    assert model.backbone is backbone
+
+
+def test_whoever_embeds_uses_the_fused_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = composed("model=repvgg_a0", "model.backbone.channels=[4,4,4]", "model.backbone.num_blocks=[1,1,1]")
+    feature = build.feature(build.plain(config.feature))
+    model = build.embedding_model(build.plain(config.model), build.plain(config.pooling), int(feature.out_dim))
+    loaded = LoadedModel(feature, unlike(model), None, {}, [], "")
+    waveform = noise(16_000)
+    with torch.inference_mode():
+        expected = functional.normalize(model(feature(waveform[None])), dim=-1)
+    monkeypatch.delattr(RepVGGBlock, "forward")
+    (from_recordings,) = ModelEmbedder(loaded)([waveform.numpy()])
+    views = CroppedModel(feature, model, Crop("whole", 3.0, 1))
+    whole = forward_pass(loaded._replace(feature=nn.Identity(), embedding_model=views), torch.device("cpu"))
+    raw = torch.from_numpy(forward_pass(loaded, torch.device("cpu"))(waveform[None]))
+    for row in (torch.from_numpy(from_recordings), torch.from_numpy(whole(waveform[None]))[0], raw[0]):
+        torch.testing.assert_close(functional.normalize(row, dim=-1), expected[0], atol=1e-3, rtol=1e-3)
 
 
 def test_channels_last_changes_neither_numbers_nor_gradients() -> None:

@@ -18,6 +18,7 @@ from speaker_id.data.lists import DataList
 from speaker_id.errors import ConfigError
 from speaker_id.inference.embedder import usable_device
 from speaker_id.inference.extraction import embed_dataset, table_of
+from speaker_id.model.embedding import deployed
 
 KINDS = ("whole", "crops", "both")
 
@@ -77,7 +78,7 @@ class CroppedModel(nn.Module):
     def __init__(self, feature: nn.Module, embedding_model: nn.Module, crop: Crop) -> None:
         super().__init__()
         self.feature = feature
-        self.embedding_model = embedding_model
+        self.embedding_model = deployed(embedding_model)
         self.crop = crop
         self.crop_samples = round(crop.seconds * cast(int, feature.sample_rate))
 

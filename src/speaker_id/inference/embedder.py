@@ -11,6 +11,7 @@ from speaker_id.contracts import FloatArray
 from speaker_id.data.lengths import equal_length_batches, trim_length
 from speaker_id.errors import CheckpointError, ConfigError
 from speaker_id.inference.quality import check_usable
+from speaker_id.model.embedding import deployed
 
 MAX_BATCH_SECONDS = 120.0  # of sound in one forward pass; a longer recording is a pass of its own
 
@@ -25,7 +26,7 @@ class ModelEmbedder:
     def __init__(self, loaded: LoadedModel, *, device: str | torch.device = "cpu") -> None:
         self.device = usable_device(device)
         self._feature = loaded.feature.to(self.device).eval()
-        self._embedding_model = loaded.embedding_model.to(self.device).eval()
+        self._embedding_model = deployed(loaded.embedding_model).to(self.device).eval()
         self.sample_rate = cast(int, loaded.feature.sample_rate)
         self.dim = cast(int, loaded.embedding_model.out_dim)
         self.fingerprint = loaded.fingerprint

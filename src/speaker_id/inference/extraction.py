@@ -17,6 +17,7 @@ from speaker_id.data.lengths import equal_length_batches
 from speaker_id.errors import CheckpointError, ConfigError
 from speaker_id.inference.parts import Part
 from speaker_id.inference.recordings import Failure, ReadBatch, Recordings, collate
+from speaker_id.model.embedding import deployed
 
 
 class EmbeddedBatch(NamedTuple):
@@ -108,7 +109,7 @@ def gather(batches: Iterator[EmbeddedBatch], parts: Iterable[range]) -> Iterator
 
 def forward_pass(loaded: LoadedModel, device: torch.device) -> Callable[[Tensor], FloatArray]:
     """Waveforms of one length -> embeddings, not normalised: (B, S) -> (B, E)."""
-    feature, model = loaded.feature.to(device), loaded.embedding_model.to(device)
+    feature, model = loaded.feature.to(device), deployed(loaded.embedding_model).to(device)
 
     @torch.inference_mode()
     def embed(waveforms: Tensor) -> FloatArray:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from speaker_id.contracts import Fusible
 from speaker_id.errors import ConfigError, TooShort
 
 OUTPUTS = ("linear", "relu", "norm")
@@ -54,3 +55,10 @@ class EmbeddingModel(nn.Module):
             raise TooShort(f"{name} needs {self.min_frames} frames or more, not {features.shape[-1]}; record more")
         embeddings: Tensor = self.projection(self.pooling(self.backbone(features)))
         return embeddings
+
+
+def deployed(model: nn.Module) -> nn.Module:
+    """The model as it is used: a copy with the backbone `fused` where that trains in another form, else itself."""
+    if not isinstance(model, EmbeddingModel) or not isinstance(model.backbone, Fusible):
+        return model
+    return EmbeddingModel(model.backbone.fused(), model.pooling, model.projection).train(model.training)
