@@ -1,43 +1,109 @@
-"""Folders of one speaker each -> a data list.
+"""Folders of one speaker each -> a data list, or two that share no speaker.
 
     python scripts/speaker_folders.py corpus-a corpus-b/train --output train.tsv
+    python scripts/speaker_folders.py my-voices --output train.tsv --test-output test.tsv --check
 
 Every recording's parent folder is its speaker. The label is `<corpus>/<speaker>`, so that speaker 12 of one corpus is
-not speaker 12 of another; paths in the list are relative to the list where possible.
+not speaker 12 of another; paths in the list are relative to the list where possible. Recordings are read, and never
+converted, moved or deleted.
 """
 
 import argparse
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-SUFFIXES = {".wav", ".flac", ".mp3", ".ogg", ".opus", ".aiff", ".au", ".caf", ".w64"}
+from rich.progress import track
+
+from speaker_id.data.doctor import examine
+from speaker_id.data.lists import DataList, Utterance, hold_out_speakers, write_list
+from speaker_id.errors import DataError, SpeakerIdError
+
+SUFFIXES = {".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".au", ".caf", ".w64"}
+OTHER_SOUND = {".m4a", ".mp4", ".aac", ".webm", ".mkv", ".wma", ".amr", ".3gp"}
 
 
-def rows(corpus: Path, output: Path) -> Iterator[str]:
-    """The list's lines for one corpus, sorted by path."""
-    found = sorted(path for path in corpus.rglob("*") if path.suffix.lower() in SUFFIXES)
-    if not found:
-        raise SystemExit(f"error: {corpus}: no recording below it ({', '.join(sorted(SUFFIXES))})")
-    for path in found:
-        if path.parent == corpus:
-            raise SystemExit(f"error: {path}: lies beside the speakers' folders; put it into the folder of its speaker")
-        yield f"{os.path.relpath(path.resolve(), output.resolve().parent)}\t{corpus.name}/{path.parent.name}\n"
+def found_in(corpus: Path) -> dict[Path, str]:
+    """The recordings of one corpus in the order of their paths, each with its label."""
+    files = sorted(path for path in corpus.rglob("*") if path.is_file())
+    if passed_over := [path for path in files if path.suffix.lower() in OTHER_SOUND]:
+        say(f"note: {corpus}: {len(passed_over)} files are not listed, as they must be converted first (ffmpeg -i A B"
+            f".flac), like {passed_over[0]}")  # fmt: skip
+    recordings = [path for path in files if path.suffix.lower() in SUFFIXES]
+    if not recordings:
+        raise DataError(f"{corpus}: no recording below it ({', '.join(sorted(SUFFIXES))})")
+    if stray := [path for path in recordings if path.parent == corpus]:
+        raise DataError(f"{stray[0]}: lies beside the speakers' folders; put it into the folder of its speaker")
+    name = corpus.resolve().name
+    return {path: f"{name}/{path.parent.name}" for path in recordings}
 
 
-def main() -> None:
+def usable(recordings: dict[Path, str], min_seconds: float) -> dict[Path, str]:
+    """Those that can be used; each of the others is named with the reason."""
+    findings = examine(list(recordings), min_seconds=min_seconds, num_threads=os.cpu_count() or 1)
+    bad = {}
+    for path, trouble in track(findings, "listening", total=len(recordings), transient=True):
+        if trouble:
+            bad[path] = trouble
+    for path, trouble in bad.items():
+        say(f"left out: {path}: {trouble}")
+    if len(bad) == len(recordings):
+        raise DataError("none of the recordings can be used")
+    return {path: label for path, label in recordings.items() if path not in bad}
+
+
+def rows(data: DataList, output: Path) -> list[tuple[str, str]]:
+    """What stands in the list at `output`: paths relative to it."""
+    folder = output.resolve().parent
+    listed = []
+    for path, label, _ in data.utterances:
+        name = os.path.relpath(Path(path).resolve(), folder)
+        if any(sign in name + label for sign in "\t\n\r"):
+            raise DataError(f"{path!r}: a list cannot hold a tab or a line break; rename the file or folder")
+        listed.append((f"./{name}" if name.startswith("#") else name, label))  # a line with # in front is a comment
+    return listed
+
+
+def write(output: Path, data: DataList) -> None:
+    write_list(output, rows(data, output))
+    say(f"{output}: {len(data.utterances)} recordings of {len(data.speakers)} speakers")
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpora", type=Path, nargs="+", metavar="FOLDER")
     parser.add_argument("--output", type=Path, required=True, help="the data list to write")
-    arguments = parser.parse_args()
-    lines = [line for corpus in arguments.corpora for line in rows(corpus, arguments.output)]
-    partial = arguments.output.with_name(arguments.output.name + ".partial")
-    partial.write_text("".join(lines), encoding="utf-8")
-    partial.replace(arguments.output)
-    speakers = {line.split("\t")[1] for line in lines}
-    print(f"{arguments.output}: {len(lines)} recordings of {len(speakers)} speakers", file=sys.stderr)
+    parser.add_argument("--test-output", type=Path, help="a second list, of speakers who are not in the first")
+    parser.add_argument("--test-fraction", type=float, default=0.2, help="of the speakers, for it")
+    parser.add_argument("--seed", type=int, default=1000, help="which speakers these are")
+    parser.add_argument("--check", action="store_true", help="listen to every recording, and leave out what is broken")
+    parser.add_argument("--min-seconds", type=float, default=0.5, help="shorter ones are left out by --check")
+    return parser.parse_args()
+
+
+def main() -> None:
+    wanted = options()
+    recordings: dict[Path, str] = {}
+    for corpus in wanted.corpora:
+        recordings |= found_in(corpus)
+    if wanted.check:
+        recordings = usable(recordings, wanted.min_seconds)
+    source = ", ".join(map(str, wanted.corpora))
+    data = DataList(source, tuple(Utterance(str(path), label, str(path)) for path, label in recordings.items()))
+    if wanted.test_output is None:
+        write(wanted.output, data)
+        return
+    train, test = hold_out_speakers(data, fraction=wanted.test_fraction, seed=wanted.seed)
+    write(wanted.output, train)
+    write(wanted.test_output, test)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except SpeakerIdError as error:
+        sys.exit(f"error: {error}")

@@ -133,8 +133,8 @@ def hold_out_speakers(data: DataList, *, fraction: float, seed: int) -> tuple[Da
     wanted = max(2, round(fraction * len(counts)))
     if len(eligible) < 2 or wanted > len(counts) - 2:
         raise DataError(
-            f"{data.source}: cannot hold {wanted} of {len(counts)} speakers out for validation "
-            f"({len(eligible)} have two utterances or more); add speakers or give data.val_list=FILE"
+            f"{data.source}: cannot hold {wanted} of {len(counts)} speakers out ({len(eligible)} have two utterances "
+            "or more); add speakers, or list others yourself (for validation: data.val_list=FILE)"
         )
     held = set(np.random.default_rng(seed).permutation(eligible)[:wanted].tolist())
     return _subset(data, held, inside=False), _subset(data, held, inside=True)
