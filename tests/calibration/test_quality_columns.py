@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from speaker_id import metrics
-from speaker_id.calibration import fit_logistic, quality_columns, quality_names
+from speaker_id.calibration import fit_logistic, quality_columns
 from speaker_id.errors import DataError
 
 SECONDS, MAGNITUDES, MEANS = [1.0, np.e, np.e**2], [np.e, 1.0, 1.0], [-0.5, 0.25, 0.0]
@@ -11,19 +11,10 @@ SECONDS, MAGNITUDES, MEANS = [1.0, np.e, np.e**2], [np.e, 1.0, 1.0], [-0.5, 0.25
 def test_columns_worked_by_hand() -> None:
     columns = quality_columns([0, 2], [1, 2], seconds=SECONDS, magnitudes=MAGNITUDES, cohort_means=MEANS)
     np.testing.assert_allclose(columns, [[0, 1, 0, 1, -0.5, 0.25], [2, 2, 0, 0, 0, 0]], atol=1e-12)
-    assert quality_names(seconds=True, magnitudes=True, cohort_means=True) == [
-        "lower log seconds",
-        "higher log seconds",
-        "lower log magnitude",
-        "higher log magnitude",
-        "lower cohort mean",
-        "higher cohort mean",
-    ]
 
 
 def test_only_what_is_given_becomes_columns() -> None:
     np.testing.assert_allclose(quality_columns([1], [0], cohort_means=MEANS), [[-0.5, 0.25]])
-    assert quality_names(cohort_means=True) == ["lower cohort mean", "higher cohort mean"]
 
 
 def test_enrolment_and_test_may_change_places() -> None:

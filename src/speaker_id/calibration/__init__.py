@@ -4,19 +4,15 @@ Log-likelihood ratios (LLRs) are natural logarithms: log p(scores | target) - lo
 """
 
 from speaker_id.calibration.logistic import LogisticCalibration, fit_logistic
-from speaker_id.calibration.pav import Pav, pav
-from speaker_id.calibration.quality import quality_columns, quality_names
+from speaker_id.calibration.quality import quality_columns
 from speaker_id.calibration.support import FprSupport, fpr_upper_bound, speaker_pairs, supported_fpr
 
 __all__ = [
     "FprSupport",
     "LogisticCalibration",
-    "Pav",
     "fit_logistic",
     "fpr_upper_bound",
-    "pav",
     "quality_columns",
-    "quality_names",
     "speaker_pairs",
     "supported_fpr",
 ]

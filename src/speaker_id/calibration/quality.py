@@ -4,7 +4,6 @@ Thienpondt et al., "The IDLAB VoxSRC-20 submission", 2021 (arXiv:2010.11255): a 
 short, its embedding small before normalisation, or near to everybody in a cohort.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -35,12 +34,6 @@ def quality_columns(
     enrol, test = np.asarray(enrol_index), np.asarray(test_index)
     sides = [extreme(values[enrol], values[test]) for values in measures for extreme in (np.minimum, np.maximum)]
     return np.column_stack(sides)
-
-
-def quality_names(*, seconds: bool = False, magnitudes: bool = False, cohort_means: bool = False) -> Sequence[str]:
-    """What the columns of `quality_columns` are, in its order."""
-    words = (("log seconds", seconds), ("log magnitude", magnitudes), ("cohort mean", cohort_means))
-    return [f"{side} {word}" for word, given in words if given for side in ("lower", "higher")]
 
 
 def _measure(name: str, values: ArrayLike) -> Array:
