@@ -40,6 +40,7 @@ from speaker_id.evaluation.calibration_results import (
 from speaker_id.evaluation.embedding import Crop, HowToEmbed, embedded_table
 from speaker_id.evaluation.leakage import check_leakage
 from speaker_id.evaluation.quality import Measures, check_qualities, quality_gain
+from speaker_id.pretrained.catalogue import model_path
 from speaker_id.report.evaluation import Leakage
 from speaker_id.report.files import whole_file
 
@@ -52,7 +53,8 @@ def calibrate(config: DictConfig) -> float:
     """Choose, measure, print one table, write calibration.json and the checkpoint; returns the Cllr measured."""
     folder = Path(HydraConfig.get().runtime.output_dir)
     lists = read_lists(config)
-    loaded = checkpoint.load(config.checkpoint)
+    path = model_path(config.checkpoint)
+    loaded = checkpoint.load(path)
     leakage = [
         check_leakage(data, loaded.seen, None, allowed=config.allow_leakage, model=str(config.checkpoint))
         for data in lists
@@ -65,7 +67,7 @@ def calibrate(config: DictConfig) -> float:
         logger.info("%s", quality_sentence(found.gain))
     check_promise(config.target_fpr, found.figures, source=lists.measured_on.source)
     if config.write:
-        keep(config.checkpoint, found.point, loaded.fingerprint, text)
+        keep(path, found.point, loaded.fingerprint, text)
     else:
         logger.info("write=false: the checkpoint is as it was; %s lies in %s", NAME, folder)
     return found.value("cllr")
@@ -135,7 +137,7 @@ def record_of(config: DictConfig, loaded: LoadedModel, lists: Lists, found: Foun
     return json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def keep(path: str, point: OperatingPoint, fingerprint: str, text: str) -> None:
+def keep(path: Path, point: OperatingPoint, fingerprint: str, text: str) -> None:
     """Write the operating point into the checkpoint, unless training has put another model there meanwhile."""
     if checkpoint.load(path).fingerprint != fingerprint:
         raise CheckpointError(f"{path}: holds another model than when this began; calibrate it again")

@@ -185,7 +185,7 @@ def _say_goodbye(timer: _Timer, folder: Path) -> None:
         console.print(f"{_clock(seconds):>6}  {title}")
     console.print(f"{_clock(sum(seconds for _, seconds in timer.spent)):>6}  in all\n")
     console.print(f"model       {folder / 'run'}")
-    console.print(f"evaluation  {folder / 'evaluation'}: metrics.json, scores.tsv, det.png, score_histogram.png")
+    console.print(f"evaluation  {folder / 'evaluation'}: metrics.json, scores.tsv, det.png, ...")
     console.print(f"gallery     {folder / 'gallery.db'}\n")
     console.print("Try your own recordings (a model for people needs people's voices: see the README):")
     program = "speaker-id" if shutil.which("speaker-id") else f"{shlex.quote(sys.executable)} -m speaker_id"

@@ -5,7 +5,7 @@ import shlex
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 import hydra
 import rich
@@ -15,7 +15,6 @@ from omegaconf import DictConfig
 from speaker_id import build, checkpoint
 from speaker_id.commandline import reported, run_command
 from speaker_id.contracts import BackEnd
-from speaker_id.errors import ConfigError
 from speaker_id.evaluation import counted, identification, identification_results, output, stress
 from speaker_id.evaluation.back_end import check_cohort
 from speaker_id.evaluation.embedding import Crop, HowToEmbed
@@ -27,8 +26,9 @@ from speaker_id.evaluation.pipeline import HowToScore, Scored, evaluation_of, sc
 from speaker_id.evaluation.results import facts_of, model_card
 from speaker_id.evaluation.speakers import Facts, speaker_facts
 from speaker_id.evaluation.trial_rows import trial_rows
+from speaker_id.pretrained.catalogue import model_path
 from speaker_id.report.evaluation import Evaluation, Leakage, ModelCard
-from speaker_id.report.speaker_map import Projection
+from speaker_id.report.speaker_map import check_projection
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def evaluate(config: DictConfig) -> float:
     output.write_files(evaluation, folder)
     rich.get_console().print(output.evaluation_table(evaluation, point_of_model=plan.loaded.operating_point))
     follow_up(config, scored, evaluation, plan.measuring, folder)
-    logger.info("metrics.json, scores.tsv, det.png and score_histogram.png lie in %s", folder)
+    logger.info("metrics.json, scores.tsv and the plots (det.png, ...) lie in %s", folder)
     return evaluation.figure("eer").value
 
 
@@ -83,7 +83,7 @@ def evaluate_counted(plan: Plan, folder: Path) -> float:
 def planned(config: DictConfig) -> Plan:
     measuring = HowToMeasure(config.target_fpr, config.interval_draws, config.seed).checked()
     scoring = how_to_score(config)
-    loaded = checkpoint.load(config.checkpoint)
+    loaded = checkpoint.load(model_path(config.checkpoint))
     back_end: BackEnd = build.instantiate(config.backend)
     inputs = inputs_of(config, back_end, leaf=scoring.leaf)
     check_follow_ups(config, loaded, inputs)
@@ -125,10 +125,8 @@ def check_follow_ups(config: DictConfig, loaded: checkpoint.LoadedModel, inputs:
     wanted = [name for name in ("report", "stress", "identification") if config[name]]
     if counted.is_too_long(inputs, config.max_exact_trials):
         counted.refuse_every_score(len(inputs.data.utterances), wanted)
-    if config.report and config.report_map not in get_args(Projection):
-        raise ConfigError(
-            f"report_map={config.report_map}: {build.nearest(config.report_map, [*get_args(Projection)])}"
-        )
+    if config.report:
+        check_projection(config.report_map)
     if config.stress:
         check_stress(loaded, inputs, build.plain(config.stress_conditions), noise=config.stress_noise, seed=config.seed)
     if config.identification:

@@ -29,6 +29,7 @@ from speaker_id.inference.extraction import EmbeddedBatch, embed_parts, gather
 from speaker_id.inference.parts import ExtractionFolder, Job, digest, to_bytes
 from speaker_id.inference.ranks import Rank, further_ranks, rank_of
 from speaker_id.inference.recordings import Recordings
+from speaker_id.pretrained.catalogue import model_path
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ def extract(config: DictConfig) -> None:
     if rank.number > 0:
         logging.getLogger().setLevel(logging.WARNING)  # the first one speaks for all
     data = read_list(config.data.list, root=config.data.root, labelled=False, existing=config.on_error == "stop")
-    loaded = checkpoint.load(config.checkpoint)
+    loaded = checkpoint.load(model_path(config.checkpoint))
     work = Extraction(config, data, loaded, open_folder(config, data, loaded))
     with kept(work.folder):
         if config.runner == "ray":
@@ -166,7 +167,7 @@ def extract_with_ray(work: Extraction) -> None:
     if not numbers:
         return
     task = ray_runner.Task(
-        checkpoint=str(Path(config.checkpoint).expanduser().resolve()),
+        checkpoint=str(model_path(config.checkpoint).resolve()),
         fingerprint=work.loaded.fingerprint,
         data=work.data,
         min_seconds=config.data.min_seconds,

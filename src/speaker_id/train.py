@@ -23,6 +23,7 @@ from speaker_id.commandline import reported, run_command
 from speaker_id.contracts import ComparesUtterances
 from speaker_id.errors import CheckpointError, ConfigError, TrainingError
 from speaker_id.loss.groups import GROUPED_BATCHES
+from speaker_id.pretrained.catalogue import model_path
 from speaker_id.training.allocator import keep_memory
 from speaker_id.training.datamodule import SpeakerDataModule
 from speaker_id.training.module import SpeakerModule
@@ -56,7 +57,7 @@ def train(config: DictConfig) -> float:
     module = make_module(config, datamodule)
     check_batches(datamodule, module)
     if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]  # this rank writes checkpoints
-        module.seen = seen_data(datamodule, pretrained=config.pretrained)
+        module.seen = seen_data(datamodule, pretrained=weights_of(config))
     ckpt_path = None if config.ckpt_path is None else checked_checkpoint(config.ckpt_path, module)
     log_start(trainer, datamodule, module)
     if trainer.is_global_zero:
@@ -97,9 +98,9 @@ def make_datamodule(config: DictConfig) -> SpeakerDataModule:
 def make_module(config: DictConfig, datamodule: SpeakerDataModule) -> SpeakerModule:
     feature = datamodule.feature if checkpoint.has_weights(datamodule.feature) else None
     model = build.embedding_model(config.model, config.pooling, int(datamodule.feature.out_dim))  # type: ignore[arg-type]
-    if config.pretrained is not None:
+    if (weights := weights_of(config)) is not None:
         strict = config.pretrained_strict
-        report_unloaded(checkpoint.load_weights(model, config.pretrained, strict=strict, feature=feature))
+        report_unloaded(checkpoint.load_weights(model, weights, strict=strict, feature=feature))
     return SpeakerModule(
         embedding_model=model,
         loss=build.instantiate(config.loss, model.out_dim, datamodule.num_speakers),
@@ -110,6 +111,11 @@ def make_module(config: DictConfig, datamodule: SpeakerDataModule) -> SpeakerMod
         feature=feature,
         feature_augmentation=datamodule.feature_augmentation,
     )
+
+
+def weights_of(config: DictConfig) -> Path | None:
+    """What the run starts from: a run, a checkpoint, a bundle, or a published model by its name."""
+    return None if config.pretrained is None else model_path(config.pretrained)
 
 
 def check_batches(datamodule: SpeakerDataModule, module: SpeakerModule) -> None:

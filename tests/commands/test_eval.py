@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from commands.running import Corpus, Finished, metrics_of, run_here
-from speaker_id import metrics
+from speaker_id import checkpoint, metrics
 
 pytestmark = pytest.mark.slow
 
 LEAKS = "allow_leakage=true"  # two of six speakers would make too few trials
-FILES = {"metrics.json", "scores.tsv", "det.png", "score_histogram.png"}
+FILES = {"metrics.json", "scores.tsv", "det.png", "rates_by_threshold.png", "score_histogram.png"}
 
 
 class Evaluation(NamedTuple):
@@ -50,7 +50,7 @@ def scores_of(folder: Path) -> list[Row]:
     ]
 
 
-def test_it_writes_its_four_files_and_shows_one_table(evaluation: Evaluation) -> None:
+def test_it_writes_its_files_and_shows_one_table(evaluation: Evaluation) -> None:
     assert evaluation.finished.status == 0, evaluation.finished.out
     assert {path.name for path in evaluation.folder.iterdir()} >= FILES
     assert all((evaluation.folder / name).read_bytes()[1:4] == b"PNG" for name in FILES if name.endswith("png"))
@@ -213,3 +213,30 @@ def test_more_pairs_than_are_kept_are_counted(
         "report=true needs every score kept, and 24 recordings make 276 pairs: give trials=FILE" in refused.finished.out
     )
     assert "embedding" not in refused.finished.out
+
+
+def test_a_map_that_cannot_be_drawn_is_refused_before_anything_is_embedded(
+    corpus: Corpus, two_epochs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("speaker_id.report.speaker_map.find_spec", lambda name: None)
+    usual = [f"data.test_list={corpus.folder}/all.tsv", LEAKS, "report=true"]
+    for choice, told in (("umap", "report_map=umap needs umap-learn"), ("pca", "report_map=pca does not exist")):
+        finished = evaluated(tmp_path / choice, two_epochs, *usual, f"report_map={choice}").finished
+        assert finished.status == 1
+        assert told in finished.out
+        assert not (tmp_path / choice / "metrics.json").exists()
+
+
+def test_a_fetched_model_is_evaluated_by_its_name(
+    corpus: Corpus, two_epochs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPEAKER_ID_CACHE", str(tmp_path))
+    lists = f"data.test_list={corpus.folder}/all.tsv"
+    refused = evaluated(tmp_path / "refused", Path("dvector-ge2e"), lists).finished
+    assert refused.status == 1
+    assert "fetch it with `speaker-id pretrained get dvector-ge2e`" in refused.out
+    bundle = checkpoint.save_bundle(checkpoint.load(two_epochs), tmp_path / "models" / "dvector-ge2e")
+    (bundle / "ABOUT.txt").write_text("as if fetched")
+    done = evaluated(tmp_path / "done", Path("dvector-ge2e"), lists, LEAKS, "interval_draws=0")
+    assert done.finished.status == 0, done.finished.out
+    assert metrics_of(done.folder)["checkpoint"] == "dvector-ge2e"

@@ -272,7 +272,7 @@ def test_one_kind_of_trials_alone_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_unknown_projection_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="tsne and umap, not 'pca'"):
+    with pytest.raises(ConfigError, match="report_map=pca does not exist; there are: tsne, umap"):
         write_report(PLANTED, tmp_path, projection="pca")  # type: ignore[arg-type]
 
 

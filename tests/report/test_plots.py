@@ -58,6 +58,18 @@ def test_histogram_shares_add_up_to_the_whole_of_each_kind(figures: list[Any], t
     assert "EER" in axes.get_title()
 
 
+def test_rates_by_threshold_worked_by_hand(figures: list[Any], tmp_path: Path) -> None:
+    plots.rates_by_threshold([0.2, 0.6, 0.8, 0.9], [0.0, 0.1, 0.2, 0.7], 0.6, tmp_path / "rates.png")
+    axes = figures[0].axes[0]
+    tpr, fpr, line, chosen = axes.lines
+    thresholds = [0.0, 0.1, 0.2, 0.6, 0.7, 0.8, 0.9]
+    np.testing.assert_allclose(tpr.get_data(), [thresholds, [100, 100, 100, 75, 50, 50, 25]])
+    np.testing.assert_allclose(fpr.get_data(), [thresholds, [100, 75, 50, 25, 25, 0, 0]])
+    assert line.get_xdata() == [0.6, 0.6]
+    np.testing.assert_allclose(chosen.get_data(), [[0.6, 0.6], [75, 25]])
+    assert axes.get_title() == "At 0.600: tpr 75.00%, fpr 25.00%"
+
+
 @pytest.mark.parametrize(
     ("target", "nontarget"),
     [
@@ -69,9 +81,10 @@ def test_histogram_shares_add_up_to_the_whole_of_each_kind(figures: list[Any], t
 def test_extreme_scores_are_drawn_too(tmp_path: Path, target: list[float], nontarget: list[float]) -> None:
     plots.det_curve(target, nontarget, tmp_path / "det.png")
     plots.score_histogram(target, nontarget, 0.5, tmp_path / "histogram.png")
-    for name in ("det.png", "histogram.png"):
+    plots.rates_by_threshold(target, nontarget, 0.5, tmp_path / "rates.png")
+    for name in ("det.png", "histogram.png", "rates.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(list(tmp_path.iterdir())) == 3
 
 
 def test_the_suffix_chooses_the_format(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from speaker_id import metrics
 from speaker_id.contracts import OperatingPoint
 from speaker_id.errors import ConfigError
-from speaker_id.report.evaluation import Figure, Trials
+from speaker_id.report.evaluation import Figure, Trials, llr_map
 
 MAX_DRAWN = 2**18  # trials that intervals are drawn from: the speakers decide how wide they are, not the trials
 
@@ -39,10 +39,7 @@ def measure(
     `point` is the operating point that fits these scores: with it, the rates at its threshold, and what its calibrated
     scores are worth. Raises DataError for trials of one kind alone, and for labels that contradict the trials'.
     """
-    llr, threshold = None, None
-    if point is not None:
-        threshold = point.threshold
-        llr = None if point.llr_scale is None or point.llr_offset is None else (point.llr_scale, point.llr_offset)
+    llr, threshold = llr_map(point), None if point is None else point.threshold
     values = metrics.figures(trials.scores, trials.is_target, llr=llr, threshold=threshold)
     intervals: dict[str, metrics.Interval] = {}
     if how.num_draws and all(speakers):

@@ -26,8 +26,8 @@ from speaker_id.metrics.identification import (
     searches,
 )
 from speaker_id.report.evaluation import Figure
+from speaker_id.scoring.pairs import BLOCK_SCORES
 
-BLOCK_SCORES = 2**22  # scores at once: 16 MB
 MAX_RANK = 20  # of the CMC
 
 Rows = NDArray[np.intp]

@@ -10,12 +10,12 @@ import numpy as np
 from speaker_id.evaluation.identification import GalleryResult
 from speaker_id.report.evaluation import Figure
 from speaker_id.report.files import whole_file
+from speaker_id.report.plots import BLACK, BLUE, ORANGE, tidy
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from rich.table import Table
 
-COLOURS = ("#56B4E9", "#009E73", "#E69F00", "#0072B2", "#CC79A7", "#222222")  # Okabe & Ito
+COLOURS = ("#56B4E9", "#009E73", ORANGE, BLUE, "#CC79A7", BLACK)  # Okabe & Ito
 _WORDS = {
     "rank_1": "rank 1",
     "rank_5": "rank 5",
@@ -77,16 +77,10 @@ def draw_identification(path: Path, results: Sequence[GalleryResult]) -> None:
     ranks.set(xlabel="candidates looked at", ylabel="searches that find their person", title="CMC: found by rank")
     ranks.set(ylim=(None, 1.005), xticks=range(1, 1 + max(len(result.cmc) for result in results), 2))
     for axes in (trade, levels, ranks):
-        _tidy(axes)
+        tidy(axes)
     picture.legend(*trade.get_legend_handles_labels(), loc="outside lower center", ncols=len(results), frameon=False)
     with whole_file(path) as temporary:
         picture.savefig(temporary, format="png")
-
-
-def _tidy(axes: "Axes") -> None:
-    axes.grid(color="0.9", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
 
 
 def _names(results: Sequence[GalleryResult]) -> list[str]:

@@ -9,7 +9,7 @@ from speaker_id.contracts import OperatingPoint
 from speaker_id.evaluation.results import facts_of
 from speaker_id.metrics.binned import BinnedMetrics
 from speaker_id.report.evaluation import Evaluation, Figure
-from speaker_id.report.plots import det_curve, score_histogram
+from speaker_id.report.plots import det_curve, rates_by_threshold, score_histogram
 from speaker_id.report.tables import metrics_table, write_metrics_json, write_scores_tsv
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 def write_files(evaluation: Evaluation, folder: Path) -> None:
-    """Write metrics.json, scores.tsv, det.png and score_histogram.png."""
+    """Write metrics.json, scores.tsv, det.png, rates_by_threshold.png and score_histogram.png."""
     trials, names, speakers = evaluation.trials, evaluation.recordings.names, evaluation.recordings.speakers
     facts = facts_of(
         evaluation.card,
@@ -44,7 +44,9 @@ def write_files(evaluation: Evaluation, folder: Path) -> None:
     )
     target, nontarget = trials.scores[trials.is_target], trials.scores[~trials.is_target]
     det_curve(target, nontarget, folder / "det.png")
-    score_histogram(target, nontarget, evaluation.figure("threshold").value, folder / "score_histogram.png")
+    threshold = evaluation.figure("threshold").value
+    rates_by_threshold(target, nontarget, threshold, folder / "rates_by_threshold.png")
+    score_histogram(target, nontarget, threshold, folder / "score_histogram.png")
 
 
 def evaluation_table(evaluation: Evaluation, *, point_of_model: OperatingPoint | None) -> "Table":

@@ -13,15 +13,13 @@ from speaker_id import metrics
 from speaker_id.contracts import FloatArray
 from speaker_id.data.dataset import Transform
 from speaker_id.evaluation.disturbances import Condition
-from speaker_id.report.evaluation import StressResult
+from speaker_id.report.evaluation import CLEAN, StressResult
 from speaker_id.report.files import whole_file
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 logger = logging.getLogger(__name__)
-
-CLEAN = "clean"  # family of the first result, which nothing disturbs
 
 Embed = Callable[[Transform], FloatArray]  # disturbs every recording: -> (N, E) unit rows in the list's order
 Score = Callable[[FloatArray, FloatArray], FloatArray]  # rows for enrolment, rows for test -> scores of the trials (M,)

@@ -12,7 +12,7 @@ from speaker_id.metrics import LlrMap
 from speaker_id.metrics.cost import dcf_weights, lowest_cost
 from speaker_id.metrics.equal_error import eer_of
 from speaker_id.metrics.rates import rates_within
-from speaker_id.metrics.trials import Array, SortedTrials
+from speaker_id.metrics.trials import Array, Scores, SortedTrials
 
 NUM_POINTS = 250  # thresholds of each kind that a curve is drawn from
 MAX_BINS = 80
@@ -59,13 +59,18 @@ class Reliability(NamedTuple):
 
 
 def sweep(trials: SortedTrials) -> Sweep:
-    """Thresholds at both kinds' quantiles, spaced evenly in probit, so that both tails are drawn finely."""
-    chosen = []
-    for kind in trials:
-        ranks = ndtr(np.linspace(ndtri(0.5 / kind.size), -ndtri(0.5 / kind.size), NUM_POINTS)) * kind.size
-        chosen.append(kind if kind.size <= NUM_POINTS else kind[np.unique(ranks.astype(np.intp))])
-    thresholds = np.unique(np.concatenate(chosen))
+    """Thresholds at both kinds' quantiles."""
+    thresholds = np.unique(np.concatenate([spread(kind, NUM_POINTS) for kind in trials]))
     return Sweep(thresholds.astype(np.float64), *trials.rates(thresholds))
+
+
+def spread(scores: Scores, most: int) -> Scores:
+    """At most so many of rising scores (M,), spaced evenly in probit, so that both tails are drawn finely."""
+    if scores.size <= most:
+        return scores
+    ranks = ndtr(np.linspace(ndtri(0.5 / scores.size), -ndtri(0.5 / scores.size), most)) * scores.size
+    chosen: Scores = scores[np.unique(ranks.astype(np.intp))]
+    return chosen
 
 
 def marks(trials: SortedTrials, point: OperatingPoint | None) -> tuple[Mark, ...]:

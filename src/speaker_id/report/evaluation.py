@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speaker_id.contracts import FloatArray, OperatingPoint
-from speaker_id.metrics import Interval
+from speaker_id.metrics import Interval, LlrMap
 
 
 class Figure(NamedTuple):
@@ -57,6 +57,9 @@ class Leakage(NamedTuple):
     @property
     def found(self) -> bool:
         return bool(self.speakers or self.recordings or self.audio or self.cohort)
+
+
+CLEAN = "clean"  # family of the first result of a stress test, which nothing disturbs
 
 
 class StressResult(NamedTuple):
@@ -108,3 +111,10 @@ class Evaluation:
     def figure(self, name: str) -> Figure:
         """The figure of that name; KeyError when there is none."""
         return {figure.name: figure for figure in self.figures}[name]
+
+
+def llr_map(point: OperatingPoint | None) -> LlrMap | None:
+    """What a score is worth; None where nobody has calibrated."""
+    if point is None or point.llr_scale is None or point.llr_offset is None:
+        return None
+    return LlrMap(point.llr_scale, point.llr_offset)

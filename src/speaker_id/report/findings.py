@@ -7,11 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from speaker_id.contracts import OperatingPoint
-from speaker_id.metrics import LlrMap
 from speaker_id.metrics.trials import sorted_trials
 from speaker_id.report.breakdowns import Breakdown, breakdowns
 from speaker_id.report.curves import Histogram, Mark, Reliability, Sweep, histogram, marks, reliability, sweep
-from speaker_id.report.evaluation import Evaluation, Figure, Leakage, ModelCard, StressResult
+from speaker_id.report.evaluation import Evaluation, Figure, Leakage, ModelCard, StressResult, llr_map
 from speaker_id.report.mistakes import Mistakes, mistakes
 from speaker_id.report.speaker_map import Projection, SpeakerMap, speaker_map
 
@@ -82,12 +81,6 @@ def find(evaluation: Evaluation, *, projection: Projection = "tsne") -> Findings
         map=speaker_map(evaluation.recordings, projection, np.random.default_rng(SEED)),
         card=evaluation.card,
     )
-
-
-def llr_map(point: OperatingPoint | None) -> LlrMap | None:
-    if point is None or point.llr_scale is None or point.llr_offset is None:
-        return None
-    return LlrMap(point.llr_scale, point.llr_offset)
 
 
 def statistics(evaluation: Evaluation) -> Statistics:

@@ -3,14 +3,13 @@
 from speaker_id.report import drawings, pictograms
 from speaker_id.report.calibration_section import calibration
 from speaker_id.report.document import Drawing, Key, Section, Table, cells
-from speaker_id.report.evaluation import StressResult
+from speaker_id.report.evaluation import CLEAN, StressResult
 from speaker_id.report.findings import Findings
 from speaker_id.report.group_section import groups
 from speaker_id.report.listening_section import listening
 from speaker_id.report.origin_sections import model, trials
 from speaker_id.report.words import count, interval_text, number, percent, plural, value_of, words_of
 
-CLEAN = "clean"  # the family of undisturbed recordings
 NAMES = {"mp3": "MP3"}
 KINDS = (Key("target", "same speaker"), Key("nontarget", "strangers"))
 

@@ -2,7 +2,7 @@
 
 import importlib
 from importlib.util import find_spec
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,13 +38,20 @@ class SpeakerMap(NamedTuple):
         return list(dict.fromkeys(place.speaker for place in self.places))
 
 
+def check_projection(projection: str) -> None:
+    """Raise `ConfigError` for one that does not exist, or for "umap" where umap-learn is not installed."""
+    if projection not in (known := get_args(Projection)):
+        raise ConfigError(f"report_map={projection} does not exist; there are: {', '.join(known)}")
+    if projection == "umap" and find_spec("umap") is None:
+        raise ConfigError("report_map=umap needs umap-learn: pip install umap-learn, or take report_map=tsne")
+
+
 def speaker_map(recordings: Recordings, projection: Projection, rng: np.random.Generator) -> SpeakerMap | None:
     """A map of speakers drawn at random; None where fewer than three have two recordings.
 
-    Raises `ConfigError` for "umap" where umap-learn is not installed.
+    Raises `ConfigError` as `check_projection` does.
     """
-    if projection not in ("tsne", "umap"):
-        raise ConfigError(f"embedding_map knows tsne and umap, not {projection!r}")
+    check_projection(projection)
     rows_of: dict[str, list[int]] = {}
     for row, (speaker, path) in enumerate(zip(recordings.speakers, recordings.paths, strict=True)):
         if speaker and path:
@@ -67,8 +74,6 @@ def _plane(embeddings: FloatArray, projection: Projection) -> tuple[str, NDArray
     """(N, E) -> its name in words, (N, 2); the same in every run."""
     num = len(embeddings)
     if projection == "umap":
-        if find_spec("umap") is None:
-            raise ConfigError("embedding_map=umap needs umap-learn: pip install umap-learn, or take embedding_map=tsne")
         umap = importlib.import_module("umap")  # takes 12 s
         places = umap.UMAP(metric="cosine", n_neighbors=min(15, num - 1), random_state=0).fit_transform(embeddings)
         return "UMAP", places

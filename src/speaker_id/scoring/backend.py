@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from speaker_id.errors import DataError
-from speaker_id.scoring.pairs import FloatArray, normalise
+from speaker_id.scoring.pairs import FloatArray, normalise, speaker_numbers
 from speaker_id.scoring.prepared import Prepared, plain
 
 LearnsFrom = Literal["nothing", "recordings", "speakers"]
@@ -87,14 +87,12 @@ def centred(embeddings: FloatArray, mean: FloatArray) -> FloatArray:
     return embeddings - mean
 
 
-def speaker_numbers(speakers: ArrayLike, num: int) -> NDArray[np.intp]:
+def named_speaker_numbers(speakers: ArrayLike, num: int) -> NDArray[np.intp]:
     """Numbers 0... for the speakers of `num` recordings; raises `DataError` when one of them has no name."""
     names = np.asarray(speakers)
-    if names.shape != (num,):
-        raise DataError(f"{num} embeddings need {num} speaker labels, got shape {names.shape}")
+    numbers = speaker_numbers(names, num).numbers
     if names.dtype.kind == "U" and (unknown := np.flatnonzero(names == "")).size:
         raise DataError(f"recording {unknown[0]} (counted from 0) has no speaker, but this back end needs each one's")
-    _, numbers = np.unique(names, return_inverse=True)
     return numbers
 
 

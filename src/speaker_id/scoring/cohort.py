@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from speaker_id.errors import ConfigError, DataError
-from speaker_id.scoring.backend import PreparingBackEnd, centred, learnt, mean_of, speaker_numbers, speaker_sums
+from speaker_id.scoring.backend import PreparingBackEnd, centred, learnt, mean_of, named_speaker_numbers, speaker_sums
 from speaker_id.scoring.pairs import BLOCK_SCORES, FloatArray, cosine, normalise
 from speaker_id.scoring.prepared import Prepared
 
@@ -56,7 +56,7 @@ class _CohortNorm(PreparingBackEnd):
         mean = mean if self.centre else np.zeros_like(mean)
         cohort = normalise(embeddings - mean)
         if self.per_speaker:
-            cohort = normalise(speaker_sums(cohort, speaker_numbers(speakers, len(cohort))))
+            cohort = normalise(speaker_sums(cohort, named_speaker_numbers(speakers, len(cohort))))
         if len(cohort) < (needed := self.top_k or 2):
             raise DataError(
                 f"{self.name} needs a cohort of at least {needed} {self._unit}, got {len(cohort)}: "

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from speaker_id.errors import ConfigError, DataError
-from speaker_id.scoring.backend import PreparingBackEnd, centred, learnt, mean_of, speaker_numbers
+from speaker_id.scoring.backend import PreparingBackEnd, centred, learnt, mean_of, named_speaker_numbers
 from speaker_id.scoring.pairs import FloatArray, normalise
 from speaker_id.scoring.prepared import Prepared, plain
 
@@ -70,7 +70,7 @@ class LdaCosine(PreparingBackEnd):
         self._discriminant: Discriminant | None = None
 
     def fit(self, embeddings: FloatArray, speakers: ArrayLike) -> None:
-        numbers = speaker_numbers(speakers, len(embeddings))
+        numbers = named_speaker_numbers(speakers, len(embeddings))
         self._discriminant = discriminant(embeddings, numbers, self.dim, shrinkage=self.shrinkage)
 
     def prepare(self, embeddings: FloatArray) -> Prepared:

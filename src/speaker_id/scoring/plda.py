@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from speaker_id.errors import ConfigError
-from speaker_id.scoring.backend import PreparingBackEnd, learnt, mean_of, speaker_numbers
+from speaker_id.scoring.backend import PreparingBackEnd, learnt, mean_of, named_speaker_numbers
 from speaker_id.scoring.lda import Discriminant, discriminant, refuse_single_recordings
 from speaker_id.scoring.pairs import FloatArray, normalise
 from speaker_id.scoring.prepared import Prepared
@@ -36,7 +36,7 @@ class Plda(PreparingBackEnd):
         self._model: TwoCovariance
 
     def fit(self, embeddings: FloatArray, speakers: ArrayLike) -> None:
-        numbers = speaker_numbers(speakers, len(embeddings))
+        numbers = named_speaker_numbers(speakers, len(embeddings))
         refuse_single_recordings(len(embeddings), np.unique(numbers).size, "PLDA")
         if self.lda_dim is None:
             before = Discriminant(mean_of(embeddings), np.eye(embeddings.shape[1]))

@@ -1,6 +1,7 @@
 """What a run trains on, for its checkpoints: its own lists, and those of the weights that it starts from."""
 
 import logging
+from pathlib import Path
 from typing import Literal
 
 from speaker_id import checkpoint
@@ -12,7 +13,7 @@ logger = logging.getLogger(__name__)
 WORTH_A_WORD = 10_000  # recordings: they take several seconds
 
 
-def seen_data(datamodule: SpeakerDataModule, *, pretrained: str | None) -> SeenData | None:
+def seen_data(datamodule: SpeakerDataModule, *, pretrained: Path | None) -> SeenData | None:
     """The fingerprint of the training; None with `data.fingerprint=none`. Raises DataError for unreadable recordings.
 
     Of the validation list, which only chooses among epochs, the names are noted.
