@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from speaker_id.contracts import ComparesUtterances
 from speaker_id.errors import CheckpointError, ConfigError, TrainingError
 from speaker_id.loss.groups import GROUPED_BATCHES
 from speaker_id.pretrained.catalogue import model_path
+from speaker_id.report.words import part_in_words
 from speaker_id.training.allocator import keep_memory
 from speaker_id.training.datamodule import SpeakerDataModule
 from speaker_id.training.module import SpeakerModule
@@ -61,6 +63,7 @@ def train(config: DictConfig) -> float:
     ckpt_path = None if config.ckpt_path is None else checked_checkpoint(config.ckpt_path, module)
     log_start(trainer, datamodule, module)
     if trainer.is_global_zero:
+        log_augmentation(config.augmentation)
         OmegaConf.save(config, Path(HydraConfig.get().runtime.output_dir) / "config.yaml", resolve=True)
     try:
         trainer.fit(module, datamodule, ckpt_path=ckpt_path, weights_only=True)
@@ -180,6 +183,22 @@ def log_start(trainer: pl.Trainer, datamodule: SpeakerDataModule, module: Speake
         len(datamodule.train_set), len(datamodule.speakers), datamodule.num_speakers,
         len(datamodule.val_set), len(set(datamodule.val_set.labels)),
     )  # fmt: skip
+
+
+def log_augmentation(augmentation: DictConfig) -> None:
+    parts = build.plain(augmentation)
+    for step in (*augmentations_of(parts["waveform"]), *augmentations_of(parts["feature"])):
+        logger.info("augmentation: %s", part_in_words(step))
+
+
+def augmentations_of(node: Any) -> Iterator[dict[str, Any]]:
+    """Those that are on, within a chain or alone."""
+    if isinstance(node, dict) and node.get("prob", 1) > 0:
+        steps = [step for step in node.values() if isinstance(step, dict) and "_target_" in step]
+        if steps:
+            yield from (found for step in steps for found in augmentations_of(step))
+        elif "prob" in node:
+            yield node
 
 
 def how_to_go_on(trainer: pl.Trainer, resumed_from: Path | None) -> str:

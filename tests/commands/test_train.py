@@ -22,7 +22,7 @@ BATCH = (
 )
 VALIDATION = (
     r"epoch {epoch}/2, validation: EER \d+\.\d\d %, tpr \d+\.\d\d %, fpr \d+\.\d\d % at threshold -?\d\.\d{{4}}, "
-    r"minDCF \d\.\d{{4}}"
+    r"minDCF \d\.\d{{4}}, took \d:\d\d:\d\d"
 )
 
 
@@ -53,6 +53,7 @@ class TestTheWholeCommand:
         expected = [
             r"embedding model: 0\.\d\d M parameters",
             r"training: 16 utterances of 4 speakers, 4 classes; validation: 7 utterances of 2 speakers",
+            r"augmentation: AddNoise \(prob 0\.6, min_snr_db 0, max_snr_db 20, max_layers 2, sample_rate 16000, .*\)",
             *(line.format(epoch=epoch) for epoch in (1, 2) for line in (BATCH, VALIDATION)),
             r"best validation EER \d+\.\d\d %; everything lies in " + re.escape(str(issue.folder)),
         ]

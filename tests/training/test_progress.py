@@ -44,10 +44,10 @@ def test_a_run_writes_a_line_every_few_batches_and_one_for_each_validation(
         assert float(match[6]) > 0
         assert 0 <= int(match[7]) <= 100
     values = {name: float(value) for name, value in run.callback_metrics.items()}
-    assert validation[1] == (
+    assert validation[1].startswith(
         f"epoch 2/2, validation: EER {100 * values['val/eer']:.2f} %, tpr {100 * values['val/tpr']:.2f} %, fpr "
         f"{100 * values['val/fpr']:.2f} % at threshold {values['val/threshold']:.4f}, "
-        f"minDCF {values['val/min_dcf']:.4f}"
+        f"minDCF {values['val/min_dcf']:.4f}, took 0:0"
     )
 
 
@@ -126,17 +126,21 @@ def test_other_ranks_and_a_disabled_progress_say_nothing(
     assert lines(caplog) == []
 
 
-def test_a_validation_is_one_line_of_rank_0(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_validation_is_one_line_of_rank_0(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    monkeypatch.setattr(progress_module, "time", clock)
     values = {"eer": 0.0725, "tpr": 0.93, "fpr": 0.07, "threshold": 0.31416, "min_dcf": 0.5}
     metrics = {f"val/{name}": torch.tensor(value, dtype=torch.float64) for name, value in values.items()}
     nobody: Any = SimpleNamespace()
     with caplog.at_level(logging.INFO):
         for changes in ({}, {"is_global_zero": False}, {"sanity_checking": True}):
-            callback = TrainingProgress(every_n_batches=2)
-            callback.on_validation_end(fake_trainer(callback_metrics=metrics, **changes), nobody)
+            callback, run = TrainingProgress(every_n_batches=2), fake_trainer(callback_metrics=metrics, **changes)
+            callback.on_validation_start(run, nobody)
+            clock.now += 48.6
+            callback.on_validation_end(run, nobody)
         TrainingProgress(every_n_batches=2).on_validation_end(fake_trainer(), nobody)  # nothing was measured
     assert lines(caplog) == [
-        "epoch 1/2, validation: EER 7.25 %, tpr 93.00 %, fpr 7.00 % at threshold 0.3142, minDCF 0.5000"
+        "epoch 1/2, validation: EER 7.25 %, tpr 93.00 %, fpr 7.00 % at threshold 0.3142, minDCF 0.5000, took 0:00:49"
     ]
 
 

@@ -1,10 +1,10 @@
 """What was evaluated, what it shares with the training, and which model it was."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from speaker_id.report.document import Cell, Note, Section, Table, cells
 from speaker_id.report.findings import Findings
-from speaker_id.report.words import count, duration, percent, plural, seconds
+from speaker_id.report.words import count, duration, part_in_words, percent, plural, seconds
 
 MAX_LEAKS = 20
 UNCHECKED = (
@@ -62,7 +62,7 @@ def model(findings: Findings) -> Section:
     rows = [
         ("checkpoint", card.checkpoint), ("fingerprint", card.fingerprint),
         ("parameters", count(card.num_parameters)), ("embedding", f"{card.embedding_dim} numbers"),
-        ("feature", _options(card.feature)), ("model", _options(card.model)), ("pooling", _options(card.pooling)),
+        *((name, part_in_words(getattr(card, name))) for name in ("feature", "model", "pooling")),
         ("trained on", plural(card.num_training_speakers, "speaker")),
         ("threshold of its own", "none" if point is None else f"{point.threshold:.4f}: {point.source}"),
         ("evaluated on", card.evaluation_list), ("SHA-256 of that list", card.evaluation_digest),
@@ -70,12 +70,3 @@ def model(findings: Findings) -> Section:
     ]  # fmt: skip
     table = Table("", ("", ""), "lw", tuple((Cell(name), Cell(value, name=True)) for name, value in rows))
     return Section("model", "Model card", "Where the figures come from.", blocks=(table,))
-
-
-def _options(value: object) -> str:
-    """A part's config in one line: Ecapa (channels 512, ...)."""
-    if not isinstance(value, Mapping):
-        return str(value)
-    name = str(value.get("_target_", "")).rpartition(".")[2]
-    options = ", ".join(f"{key} {_options(option)}" for key, option in value.items() if key != "_target_")
-    return f"{name} ({options})".strip() if options else name

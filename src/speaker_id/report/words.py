@@ -1,6 +1,6 @@
 """Numbers as people read them, and what the figures mean in plain words."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -125,3 +125,12 @@ def duration(hours: float) -> str:
 
 def plural(num: int, one: str) -> str:
     return f"{num:,} {one if num == 1 else one + 's'}"
+
+
+def part_in_words(value: object) -> str:
+    """A part's config in one line: Ecapa (channels 512, ...)."""
+    if not isinstance(value, Mapping):
+        return str(value)
+    name = str(value.get("_target_", "")).rpartition(".")[2]
+    options = ", ".join(f"{key} {part_in_words(option)}" for key, option in value.items() if key != "_target_")
+    return f"{name} ({options})".strip() if options else name

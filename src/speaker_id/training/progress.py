@@ -79,14 +79,20 @@ class TrainingProgress(ProgressBar):
             self._line(trainer, batch_idx + 1)
             self._reset()
 
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        super().on_validation_start(trainer, pl_module)
+        self.validation_began = time.perf_counter()
+
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         super().on_validation_end(trainer, pl_module)
         values = {name: float(trainer.callback_metrics[name]) for name in _SHOWN if name in trainer.callback_metrics}
         if values and self._speaks(trainer):
             eer, tpr, fpr, threshold, min_dcf = (values[name] for name in _SHOWN)
             logger.info(
-                "epoch %d/%d, validation: EER %.2f %%, tpr %.2f %%, fpr %.2f %% at threshold %.4f, minDCF %.4f",
+                "epoch %d/%d, validation: EER %.2f %%, tpr %.2f %%, fpr %.2f %% at threshold %.4f, minDCF %.4f, "
+                "took %s",
                 trainer.current_epoch + 1, trainer.max_epochs, 100 * eer, 100 * tpr, 100 * fpr, threshold, min_dcf,
+                timedelta(seconds=round(time.perf_counter() - self.validation_began)),
             )  # fmt: skip
         self.ready = time.perf_counter()
 
