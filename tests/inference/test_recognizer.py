@@ -542,3 +542,12 @@ def test_inference_is_imported_without_the_training_stack() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_a_fetched_model_is_loaded_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPEAKER_ID_CACHE", str(tmp_path))
+    with pytest.raises(CheckpointError, match="speaker-id pretrained get campplus-zh-en"):
+        Recognizer.load("campplus-zh-en")
+    bundle = tiny_bundle(tmp_path / "models" / "campplus-zh-en")
+    (bundle / "ABOUT.txt").write_text("as if fetched")
+    assert Recognizer.load("campplus-zh-en").embed((voice(120), RATE)).shape == (12,)

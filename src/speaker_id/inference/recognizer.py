@@ -24,6 +24,7 @@ from speaker_id.inference.names import shown, unknown_user
 from speaker_id.inference.quality import Quality, QualityLimits, check_recording
 from speaker_id.inference.quality_enrolment import warnings_of
 from speaker_id.inference.results import Comparison, Enrolment, Identification
+from speaker_id.pretrained.catalogue import model_path
 
 
 class Recognizer:
@@ -67,7 +68,7 @@ class Recognizer:
         device: str = "cpu",
         limits: QualityLimits | None = None,
     ) -> Self:
-        """From a run folder, checkpoint or bundle folder.
+        """From a run folder, checkpoint, bundle folder, or the name of a fetched pretrained model.
 
         A gallery given as a path, or as the `postgresql://` URL of a database, is opened with `gallery_options`, and
         created where there is none. `threshold` replaces the model's own, not its calibration. Raises
@@ -75,7 +76,7 @@ class Recognizer:
         """
         if threshold is not None:
             check_threshold(threshold)  # before the seconds that loading takes
-        loaded = checkpoint.load(model)
+        loaded = checkpoint.load(model_path(model))
         point = loaded.operating_point
         if threshold is not None:
             point = moved(point, threshold, "given when the recognizer was loaded")
