@@ -13,6 +13,7 @@ import os
 import sys
 from pathlib import Path
 
+from rich.console import Console
 from rich.progress import track
 
 from speaker_id.data.doctor import examine
@@ -42,7 +43,7 @@ def usable(recordings: dict[Path, str], min_seconds: float) -> dict[Path, str]:
     """Those that can be used; each of the others is named with the reason."""
     findings = examine(list(recordings), min_seconds=min_seconds, num_threads=os.cpu_count() or 1)
     bad = {}
-    for path, trouble in track(findings, "listening", total=len(recordings), transient=True):
+    for path, trouble in track(findings, "listening", total=len(recordings), console=Console(stderr=True)):
         if trouble:
             bad[path] = trouble
     for path, trouble in bad.items():
