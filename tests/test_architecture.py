@@ -17,7 +17,7 @@ ROOT = "speaker_id"
 LADDER: list[set[str]] = [
     {"contracts", "errors"},  # 0
     {"audio", "metrics", "scoring", "calibration"},  # 1a
-    {"feature", "augmentation", "model", "pooling", "loss"},  # 1b
+    {"feature", "vad", "augmentation", "model", "pooling", "loss"},  # 1b
     {"data", "build"},  # 2
     {"checkpoint"},  # 3a: the file format, which training writes
     {"training", "report", "commandline", "pretrained"},  # 3b

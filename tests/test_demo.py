@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,10 @@ class LoudnessEmbedder:
 
     sample_rate, dim, fingerprint = 16000, 10, "loudness"
 
-    def __call__(self, waveforms: list[FloatArray]) -> FloatArray:
+    def __call__(self, waveforms: list[FloatArray], *, names: Sequence[str] | None = None) -> FloatArray:
+        return self.embed_parts(waveforms)
+
+    def embed_parts(self, waveforms: list[FloatArray]) -> FloatArray:
         return np.eye(10, dtype=np.float32)[[round(10 * float(np.abs(waveform).max())) for waveform in waveforms]]
 
 

@@ -107,7 +107,9 @@ def test_both_readmes_give_the_same_commands() -> None:
 
 
 @pytest.mark.parametrize("name", ["README.md", "README.zh.md"])
-@pytest.mark.parametrize("group", ["model", "pooling", "loss", "feature", "augmentation", "backend", "experiment"])
+@pytest.mark.parametrize(
+    "group", ["model", "pooling", "loss", "feature", "vad", "augmentation", "backend", "experiment"]
+)
 def test_the_readme_names_every_choice_there_is(group: str, name: str) -> None:
     (row,) = re.findall(rf"^\| `{group}`[^|]* \| (.*) \|$", (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE)
     named = [word for word in re.findall(r"`([^`]+)`", row) if " " not in word]

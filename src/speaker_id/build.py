@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 
+from speaker_id.contracts import SpeechDetector
 from speaker_id.errors import ConfigError, SpeakerIdError
 from speaker_id.model.embedding import EmbeddingModel
 
@@ -62,6 +64,23 @@ def feature(config: Mapping[str, Any]) -> nn.Module:
     """The `feature` group's module, (B, S) -> (B, F, T)."""
     module: nn.Module = instantiate(config)
     return module.eval()
+
+
+def speech_detector(choice: str | Mapping[str, Any]) -> SpeechDetector | None:
+    """The `vad` group's detector, from its config or the name of its leaf; None where there is none (`vad=none`)."""
+    config = yaml.safe_load(_leaf("vad", choice).read_text(encoding="utf-8")) if isinstance(choice, str) else choice
+    if not config:
+        return None
+    detector: SpeechDetector = instantiate(config)
+    return detector
+
+
+def _leaf(group: str, name: str) -> Path:
+    """The file of a leaf; raises ConfigError for one that does not exist."""
+    known = {path.stem: path for path in sorted((CONF_DIR / group).glob("*.yaml"))}
+    if name not in known:
+        raise ConfigError(f"{group}={name} does not exist; {nearest(name, list(known))}")
+    return known[name]
 
 
 def plain(config: Any) -> dict[str, Any]:

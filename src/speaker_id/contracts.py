@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # importing torch takes seconds, and the gallery's commands n
     from torch import Tensor
 
 FloatArray: TypeAlias = NDArray[np.float32]
+Stretches: TypeAlias = NDArray[np.int64]  # (n, 2) of a recording: first sample, the one after the last; rising, apart
 
 # A recording as people hand it in: a path, the bytes of a whole file, an open binary file, or samples with their rate.
 Source: TypeAlias = "str | os.PathLike[str] | bytes | BinaryIO | tuple[NDArray[np.generic] | Tensor, int]"
@@ -54,6 +55,17 @@ class Feature(Protocol):
     out_dim: int
 
     def __call__(self, waveforms: Tensor) -> Tensor: ...
+
+
+class SpeechDetector(Protocol):
+    """(S,), sample rate -> where somebody speaks, in conf/vad: deterministic, any length, many threads at once."""
+
+    @property
+    def identity(self) -> str:
+        """Name, version and options: what has the same finds the same."""
+        ...
+
+    def __call__(self, waveform: FloatArray, sample_rate: int) -> Stretches: ...
 
 
 class WaveformAugmentation(Protocol):
@@ -171,7 +183,13 @@ class Embedder(Protocol):
     dim: int
     fingerprint: str
 
-    def __call__(self, waveforms: list[FloatArray]) -> FloatArray: ...
+    def __call__(self, waveforms: list[FloatArray], *, names: Sequence[str] | None = None) -> FloatArray:
+        """Whole recordings (S,); `names` are for messages."""
+        ...
+
+    def embed_parts(self, waveforms: list[FloatArray]) -> FloatArray:
+        """Parts of recordings as they are: no model cuts silence from them."""
+        ...
 
 
 class Match(NamedTuple):

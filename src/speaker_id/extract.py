@@ -134,6 +134,7 @@ def extract_share(work: Extraction, rank: Rank, check: Callable[[], None] = lamb
         min_seconds=config.data.min_seconds,
         max_seconds=config.data.max_seconds,
         skip_failures=config.on_error == "skip",
+        vad=work.loaded.vad,
     )
     batches = embed_parts(
         work.loaded,

@@ -94,6 +94,7 @@ def make_datamodule(config: DictConfig) -> SpeakerDataModule:
         waveform_augmentation=build.instantiate(augmentation.waveform),
         feature_augmentation=None if augmentation.feature is None else build.instantiate(augmentation.feature),
         seed=config.seed,
+        vad=build.speech_detector(config.vad),
         **options,
     )
 
@@ -109,7 +110,7 @@ def make_module(config: DictConfig, datamodule: SpeakerDataModule) -> SpeakerMod
         loss=build.instantiate(config.loss, model.out_dim, datamodule.num_speakers),
         optimizer=build.instantiate(config.optimizer),
         scheduler=build.instantiate(config.scheduler),
-        config={group: build.plain(config[group]) for group in ("feature", "model", "pooling")},
+        config={group: build.plain(config[group]) for group in checkpoint.GROUPS if config[group]},
         speakers=datamodule.speakers,
         feature=feature,
         feature_augmentation=datamodule.feature_augmentation,
@@ -142,10 +143,11 @@ def checked_checkpoint(path: str, module: SpeakerModule) -> Path:
     if file.is_dir():
         raise CheckpointError(f"ckpt_path={path}: no checkpoints/last.ckpt in it; give a run folder or a .ckpt file")
     saved = checkpoint.load(file)
-    for group, own in module.config.items():
-        if saved.config[group] != own:
+    for group in checkpoint.GROUPS:
+        before = saved.config.get(group)
+        if before != module.config.get(group):
             raise CheckpointError(
-                f"ckpt_path={path}: trained with another {group} ({saved.config[group]}); resume with the same, "
+                f"ckpt_path={path}: trained with another {group} ({before or 'none'}); resume with the same, "
                 "or start a new run from its weights with pretrained="
             )
     if saved.speakers != module.speakers:

@@ -283,7 +283,7 @@ def test_a_checkpoint_of_another_program_is_refused(tmp_path: Path, foreign: Any
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda d: d.update(format=2), "format 2, this version reads 1; update speaker_id"),
+        (lambda d: d.update(format=3), "format 3, this version reads up to 2; update speaker_id"),
         (lambda d: d.pop("format"), "lacks format"),
         (lambda d: (d.pop("pooling"), d.pop("speakers")), "lacks pooling, speakers"),
         (lambda d: d.clear(), "lacks feature, format, model, operating_point, pooling, speakers"),

@@ -13,7 +13,9 @@ from speaker_id.contracts import FloatArray, WaveformAugmentation
 from speaker_id.data.dataset import EvaluationDataset, TrainingDataset, collate
 from speaker_id.data.lists import DataList, Utterance
 from speaker_id.data.sampler import Draw
+from speaker_id.data.speech import Speech
 from speaker_id.errors import AudioError, ConfigError, DataError
+from speaker_id.vad.stretches import cut
 
 SECONDS = [("ann", 0.3), ("bob", 2.0), ("ann", 1.0), ("cy", 1.234)]
 CROP = RATE // 2
@@ -243,3 +245,37 @@ def test_collating_keeps_the_order_of_the_items() -> None:
 def test_recordings_of_different_lengths_are_never_padded_together() -> None:
     with pytest.raises(ValueError, match="same shape"):
         collate([(np.zeros(5, np.float32), 0, 0), (np.zeros(6, np.float32), 0, 1)])
+
+
+# Recordings without their pauses
+
+
+@pytest.fixture(scope="module")
+def spoken(data: DataList) -> Speech:
+    """Of each recording two stretches, a fifth and two fifths of it."""
+    lengths = np.array([round(seconds * RATE) for _, seconds in SECONDS])
+    parts = np.array([0.1, 0.3, 0.5, 0.9])
+    return Speech((lengths[:, None] * parts).astype(np.int64).reshape(-1, 2), np.arange(0, 10, 2))
+
+
+def test_crops_of_speech_come_from_the_stretches_end_to_end(data: DataList, spoken: Speech) -> None:
+    made = TrainingDataset(data, sample_rate=RATE, crop_seconds=0.5, speeds=(1.0,), augmentation=Chain(), speech=spoken)
+    whole = cut(audio.load(data.utterances[1].path, RATE), spoken.of_row(1))
+    windows = np.lib.stride_tricks.sliding_window_view(whole, CROP)
+    starts = set()
+    for seed in range(8):
+        (found,) = np.flatnonzero((windows == made[Draw(1, 0, seed)][0]).all(axis=1))
+        starts.add(int(found))
+    assert len(starts) == 8
+    short = cut(audio.load(data.utterances[0].path, RATE), spoken.of_row(0))  # 0.18 s
+    np.testing.assert_array_equal(made[Draw(0, 0, 1)][0], np.resize(short, CROP))
+
+
+def test_evaluation_takes_speech_alone_and_measures_it(data: DataList, spoken: Speech) -> None:
+    made = EvaluationDataset(data, sample_rate=RATE, min_seconds=0.1, max_seconds=1.0, speech=spoken)
+    assert made.lengths == [1600, RATE, 9600, 11_200]  # 0.18, 1.2 (cut), 0.6, 0.74 s, in whole tenths
+    for row, length in enumerate(made.lengths):
+        whole = cut(audio.load(data.utterances[row].path, RATE), spoken.of_row(row))
+        np.testing.assert_array_equal(made[row][0], whole[:length])
+    with pytest.raises(DataError, match=r"made\.tsv, utterance 1 .*0\.wav holds speech of 0\.18 s, at least 0\.2 s"):
+        EvaluationDataset(data, sample_rate=RATE, min_seconds=0.2, max_seconds=1.0, speech=spoken)

@@ -8,6 +8,8 @@ from speaker_id.contracts import FloatArray
 from speaker_id.errors import CheckpointError, ConfigError, NoSpeech, TooShort
 from speaker_id.inference import embedder as embedder_module
 from speaker_id.inference.embedder import ModelEmbedder, usable_device
+from speaker_id.vad.energy import Energy
+from speaker_id.vad.stretches import cut
 
 
 @pytest.fixture(scope="module")
@@ -122,3 +124,39 @@ def test_a_device_that_is_not_there_is_named() -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU, which auto takes")
 def test_without_a_gpu_auto_is_the_cpu() -> None:
     assert usable_device("auto") == usable_device("cpu") == torch.device("cpu")
+
+
+# A model whose training saw no pauses
+
+
+PAUSE = np.zeros(RATE, np.float32)
+
+
+@pytest.fixture(scope="module")
+def cutting() -> ModelEmbedder:
+    return ModelEmbedder(tiny_model()._replace(vad=Energy(min_pause_seconds=0.2, pad_seconds=0.05)))
+
+
+def test_pauses_do_not_change_the_embedding_where_they_are_cut(embedder: ModelEmbedder, cutting: ModelEmbedder) -> None:
+    waveform = np.concatenate([PAUSE, voice(120, 1.5), PAUSE, PAUSE, voice(120, 1.0), PAUSE])
+    speech = cut(waveform, Energy(min_pause_seconds=0.2, pad_seconds=0.05)(waveform, RATE))
+    assert 2.5 * RATE <= len(speech) <= 2.75 * RATE
+    np.testing.assert_array_equal(cutting([waveform]), embedder([speech]))
+    assert float((embedder([waveform]) * embedder([speech])).sum()) < 0.999  # elsewhere they do
+
+
+def test_parts_are_embedded_as_they_are(embedder: ModelEmbedder, cutting: ModelEmbedder) -> None:
+    waveform = np.concatenate([voice(120, 1.0), PAUSE])
+    np.testing.assert_array_equal(cutting.embed_parts([waveform]), embedder([waveform]))
+
+
+def test_what_is_left_must_be_speech_and_long_enough_and_is_called_by_its_name(cutting: ModelEmbedder) -> None:
+    good, faint = voice(120, 1.0), (0.01 * np.random.default_rng(0).standard_normal(2 * RATE)).astype(np.float32)
+    with pytest.raises(NoSpeech, match=r"^b\.wav holds no speech"):
+        cutting([good, faint], names=["a.wav", "b.wav"])
+    with pytest.raises(NoSpeech, match=r"^recording 2 of 2 holds no speech"):
+        cutting([good, faint])
+    with pytest.raises(TooShort, match=r"^b\.wav holds 0\.\d\d s of speech, at least 0\.5 s are needed"):
+        cutting([good, np.concatenate([PAUSE, voice(120, 0.3), PAUSE])], names=["a.wav", "b.wav"])
+    with pytest.raises(NoSpeech, match=r"^b\.wav is silent"):
+        cutting([good, PAUSE], names=["a.wav", "b.wav"])

@@ -12,7 +12,7 @@ from speaker_id import audio
 from speaker_id.contracts import FloatArray
 from speaker_id.errors import AudioError, NoSpeech, TooShort
 from speaker_id.inference.quality import QualityLimits, _snr_db, check_recording, check_usable, measure
-from speaker_id.inference.speech import Frames, frames_of, speech_frames
+from speaker_id.vad.energy import Frames, frames_of, speech_frames
 
 TIME = np.arange(3 * RATE) / RATE
 
@@ -101,7 +101,7 @@ def test_how_loud_it_was_recorded_changes_only_the_levels(gain: float, backgroun
 def test_blocks_of_analysis_leave_no_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     waveform = words(3, background=0.01)
     whole = frames_of(waveform, RATE)
-    monkeypatch.setattr("speaker_id.inference.speech._BLOCK", 7)
+    monkeypatch.setattr("speaker_id.vad.energy._BLOCK", 7)
     for a, b in zip(whole, frames_of(waveform, RATE), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-9)
 

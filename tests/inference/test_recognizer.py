@@ -4,7 +4,7 @@ import math
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +41,10 @@ class AngleEmbedder:
     dim = 2
     fingerprint = "angles"
 
-    def __call__(self, waveforms: list[FloatArray]) -> FloatArray:
+    def __call__(self, waveforms: list[FloatArray], *, names: Sequence[str] | None = None) -> FloatArray:
+        return self.embed_parts(waveforms)
+
+    def embed_parts(self, waveforms: list[FloatArray]) -> FloatArray:
         angles = np.array([np.pi * waveform.max() for waveform in waveforms])
         return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
 
@@ -362,9 +365,9 @@ def test_one_person_under_two_names_is_noticed_and_never_oneself(recognizer: Rec
 class MedianEmbedder(AngleEmbedder):
     """The angle by the median magnitude: half of a recording counts, not its loudest moment."""
 
-    def __call__(self, waveforms: list[FloatArray]) -> FloatArray:
+    def embed_parts(self, waveforms: list[FloatArray]) -> FloatArray:
         usual = np.median(np.abs(VOICE))
-        return super().__call__([np.median(np.abs(waveform), keepdims=True) / usual for waveform in waveforms])
+        return super().embed_parts([np.median(np.abs(waveform), keepdims=True) / usual for waveform in waveforms])
 
 
 def test_two_voices_in_one_recording_are_noticed_when_each_speaks_long_enough(gallery: SqliteGallery) -> None:

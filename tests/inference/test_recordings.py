@@ -10,6 +10,8 @@ from speaker_id.contracts import FloatArray
 from speaker_id.data.lists import DataList, Utterance, read_list
 from speaker_id.errors import ConfigError, DataError
 from speaker_id.inference.recordings import Failure, Recordings, Stretch, collate
+from speaker_id.vad.energy import Energy
+from speaker_id.vad.stretches import cut
 
 SECONDS = [0.6, 1.04, 0.6, 2.31, 1.0, 0.75, 0.6]
 
@@ -148,3 +150,27 @@ def test_a_tab_promises_a_path_and_a_label_all_the_same(line: str, folder: Path)
     (folder / "list.txt").write_text(line + "\n")
     with pytest.raises(DataError, match=r"list.txt:1: needs exactly a path, a tab and a label"):
         read_list(folder / "list.txt", labelled=False)
+
+
+# Without pauses
+
+
+def test_only_speech_is_read_where_a_detector_is_given(tmp_path: Path) -> None:
+    pause = np.zeros(RATE // 2, np.float32)
+    spoken = np.concatenate([pause, voice(120, 0.9), pause, voice(150, 0.7), pause])
+    soundfile.write(tmp_path / "spoken.wav", spoken, RATE, subtype="FLOAT")
+    soundfile.write(tmp_path / "short.wav", np.concatenate([pause, voice(120, 0.3), pause]), RATE, subtype="FLOAT")
+    soundfile.write(tmp_path / "hiss.wav", 0.1 * np.random.default_rng(0).standard_normal(RATE), RATE, subtype="FLOAT")
+    data, detector = (
+        data_of(tmp_path, "spoken.wav", "short.wav", "hiss.wav"),
+        Energy(min_pause_seconds=0.2, pad_seconds=0),
+    )
+    made = Recordings(data, sample_rate=RATE, min_seconds=0.5, max_seconds=60.0, skip_failures=True, vad=detector)
+    ((first, *failed),) = [[stretch for batch in made.batches([range(3)], max_batch_samples=RATE) for stretch in batch]]
+    assert tenths(first)[1] in (16, 17)
+    row, waveform = made[first]
+    assert row == 0
+    np.testing.assert_array_equal(waveform, cut(spoken, detector(spoken, RATE))[: first.num_samples])
+    reasons = [made[stretch] for stretch in failed]
+    assert reasons[1] == Failure(2, "hiss.wav holds no speech")
+    assert reasons[0].reason.startswith("short.wav holds speech of 0.3")

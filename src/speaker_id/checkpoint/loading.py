@@ -12,13 +12,15 @@ from torch import Tensor, nn
 from speaker_id import build
 from speaker_id.checkpoint.description import refuse_foreign, refuse_unresolved
 from speaker_id.checkpoint.reading import FEATURE_PREFIX, Content, read, resolve
-from speaker_id.contracts import OperatingPoint
+from speaker_id.contracts import OperatingPoint, SpeechDetector
 from speaker_id.data.fingerprint import SeenData
 from speaker_id.errors import CheckpointError, ConfigError
 
+GROUPS = ("feature", "model", "pooling", "vad")  # the last where recordings are cut to their speech
+
 
 class LoadedModel(NamedTuple):
-    """A model ready for use, in eval mode; `config` holds the plain feature, model and pooling groups."""
+    """A model ready for use, in eval mode; `config` holds the plain feature, model, pooling and perhaps vad groups."""
 
     feature: nn.Module  # (B, S) -> (B, F, T)
     embedding_model: nn.Module  # (B, F, T) -> (B, E)
@@ -27,6 +29,7 @@ class LoadedModel(NamedTuple):
     speakers: list[str]
     fingerprint: str  # SHA-256 over the weights and the config: equal fingerprints give equal embeddings
     seen: SeenData | None = None  # what it was trained on; None where the checkpoint says nothing
+    vad: SpeechDetector | None = None  # cuts silence from every recording first; None: recordings as they are
 
 
 def has_weights(feature: nn.Module) -> bool:
@@ -96,10 +99,11 @@ def _parted(weights: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Te
 
 def _assemble(content: Content, source: Path) -> LoadedModel:
     description, weights = content.description, content.weights
-    groups = {group: description[group] for group in ("feature", "model", "pooling")}
+    groups = {group: description[group] for group in GROUPS if group in description}
     refuse_foreign(groups, source)
     refuse_unresolved(groups["feature"], source)
     try:
+        vad = build.speech_detector(groups.get("vad", {}))
         feature = build.feature(groups["feature"])
         model = build.embedding_model(groups["model"], groups["pooling"], int(feature.out_dim))  # type: ignore[arg-type]
     except ConfigError as error:
@@ -120,12 +124,13 @@ def _assemble(content: Content, source: Path) -> LoadedModel:
         list(description["speakers"]),
         _fingerprint(description, weights),
         content.seen,
+        vad,
     )
 
 
 def _fingerprint(description: dict[str, Any], weights: dict[str, Tensor]) -> str:
     digest = hashlib.sha256()
-    for group in ("feature", "model", "pooling"):
+    for group in (group for group in GROUPS if group in description):
         digest.update(yaml.safe_dump({group: description[group]}, sort_keys=True).encode())
     for name in sorted(weights):
         tensor = weights[name].detach().cpu().contiguous()

@@ -13,7 +13,9 @@ from speaker_id.contracts import FloatArray, WaveformAugmentation, WaveformBatch
 from speaker_id.data.lengths import trim_length
 from speaker_id.data.lists import DataList
 from speaker_id.data.sampler import Draw
+from speaker_id.data.speech import Speech, load_speech
 from speaker_id.errors import AudioError, ConfigError, DataError, NoSpeech, TooShort
+from speaker_id.vad.stretches import total
 
 Item = tuple[FloatArray, int, int]  # waveform (S,), label, row
 
@@ -31,9 +33,9 @@ class Transform(Protocol):
 class TrainingDataset(Dataset[Item]):
     """Random crops of one length, augmented: Draw -> waveform (S,), label, row.
 
-    With speeds, every speed of a speaker is a speaker of its own: label = speaker + num_speakers * speed.
-    Raises ConfigError for speeds that are not different factors, and DataError naming list and row for a recording
-    that cannot be read.
+    With speeds, every speed of a speaker is a speaker of its own: label = speaker + num_speakers * speed. With
+    `speech`, of the same list, the crops are those of the recordings without their pauses. Raises ConfigError for
+    speeds that are not different factors, and DataError naming list and row for a recording that cannot be read.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class TrainingDataset(Dataset[Item]):
         crop_seconds: float,
         speeds: Sequence[float],
         augmentation: WaveformAugmentation,
+        speech: Speech | None = None,
     ) -> None:
         if not speeds or len(set(speeds)) < len(speeds) or not all(0.5 <= speed <= 2.0 for speed in speeds):
             raise ConfigError(f"data.speeds must be different factors between 0.5 and 2.0, not {list(speeds)}")
@@ -54,6 +57,7 @@ class TrainingDataset(Dataset[Item]):
         self.crop = round(crop_seconds * sample_rate)
         self.speeds = tuple(speeds)
         self.augmentation = augmentation
+        self.speech = speech
         speakers = data.speakers
         position = {speaker: index for index, speaker in enumerate(speakers)}
         self.labels = [position[utterance.label] for utterance in data.utterances]
@@ -68,18 +72,18 @@ class TrainingDataset(Dataset[Item]):
         rng = np.random.default_rng(draw.seed)
         speed = self.speeds[draw.speed]
         try:
-            waveform = self._crop(self.data.utterances[draw.row].path, speed, rng)
+            waveform = self._crop(draw.row, speed, rng)
         except AudioError as error:
             raise located(error, self.data, draw.row) from error
         label = self.labels[draw.row] + draw.speed * (self.num_speakers // len(self.speeds))
         return self.augmentation(waveform, rng), label, draw.row
 
-    def _crop(self, path: str, speed: float, rng: np.random.Generator) -> FloatArray:
+    def _crop(self, row: int, speed: float, rng: np.random.Generator) -> FloatArray:
         """A random stretch that is `crop` samples long after the change of speed; short recordings are tiled."""
-        total = audio.num_samples_at(audio.info(path), self.sample_rate)
+        length = samples_of(self.data, row, self.sample_rate, self.speech)
         wanted = round(self.crop * speed)
-        start = int(rng.integers(0, total - wanted + 1)) if total > wanted else 0
-        waveform = audio.load(path, self.sample_rate, start=start, num=min(wanted, total))
+        start = int(rng.integers(0, length - wanted + 1)) if length > wanted else 0
+        waveform = load_row(self.data, row, self.sample_rate, self.speech, start=start, num=min(wanted, length))
         if speed != 1.0:
             waveform = change_speed(waveform, speed, self.sample_rate)
         return np.resize(waveform, self.crop)
@@ -89,8 +93,8 @@ class EvaluationDataset(Dataset[Item]):
     """Whole recordings, trimmed by less than 0.1 s: row -> waveform (S,), label, row.
 
     `lengths` come from the headers, so that equal lengths can be batched; `max_seconds` caps them. A `transform` gets
-    what is left, and `lengths` are those of its results. Raises DataError naming the list and row for a recording
-    shorter than `min_seconds`.
+    what is left, and `lengths` are those of its results. With `speech`, of the same list, recordings are what they are
+    without their pauses. Raises DataError naming the list and row for a recording shorter than `min_seconds`.
     """
 
     def __init__(
@@ -101,6 +105,7 @@ class EvaluationDataset(Dataset[Item]):
         min_seconds: float,
         max_seconds: float,
         transform: Transform | None = None,
+        speech: Speech | None = None,
     ) -> None:
         self.cap = most_samples(min_seconds, max_seconds, sample_rate)
         self.data = data
@@ -109,6 +114,7 @@ class EvaluationDataset(Dataset[Item]):
         position = {speaker: index for index, speaker in enumerate(data.speakers)}
         self.labels = [position[utterance.label] for utterance in data.utterances]
         self.transform = transform
+        self.speech = speech
         self._loaded = [self._length(row) for row in range(len(data.utterances))]
         self.lengths = self._loaded if transform is None else [transform.length(num) for num in self._loaded]
 
@@ -118,7 +124,7 @@ class EvaluationDataset(Dataset[Item]):
     def __getitem__(self, row: int) -> Item:
         utterance = self.data.utterances[row]
         try:
-            waveform = audio.load(utterance.path, self.sample_rate, num=self._loaded[row])
+            waveform = load_row(self.data, row, self.sample_rate, self.speech, num=self._loaded[row])
             if audio.is_silent(waveform):
                 raise NoSpeech(f"{utterance.name} is silent; leave it out of the list")
             if self.transform is not None:
@@ -129,15 +135,33 @@ class EvaluationDataset(Dataset[Item]):
 
     def _length(self, row: int) -> int:
         try:
-            total = audio.num_samples_at(audio.info(self.data.utterances[row].path), self.sample_rate)
-            if total < self.min_seconds * self.sample_rate:
+            length = samples_of(self.data, row, self.sample_rate, self.speech)
+            if length < self.min_seconds * self.sample_rate:
+                verb = "lasts" if self.speech is None else "holds speech of"
                 raise TooShort(
-                    f"{self.data.utterances[row].name} lasts {total / self.sample_rate:.2f} s, "
+                    f"{self.data.utterances[row].name} {verb} {length / self.sample_rate:.2f} s, "
                     f"at least {self.min_seconds:g} s are needed; leave it out of the list"
                 )
         except AudioError as error:
             raise located(error, self.data, row) from error
-        return min(trim_length(total, self.sample_rate), self.cap)
+        return min(trim_length(length, self.sample_rate), self.cap)
+
+
+def samples_of(data: DataList, row: int, sample_rate: int, speech: Speech | None) -> int:
+    """The length of a recording, or of its speech. Raises AudioError."""
+    if speech is not None:
+        return total(speech.of_row(row))
+    return audio.num_samples_at(audio.info(data.utterances[row].path), sample_rate)
+
+
+def load_row(
+    data: DataList, row: int, sample_rate: int, speech: Speech | None, *, start: int = 0, num: int
+) -> FloatArray:
+    """A stretch (num,) of a recording, or of its speech end to end. Raises AudioError."""
+    path = data.utterances[row].path
+    if speech is not None:
+        return load_speech(path, sample_rate, speech.of_row(row), start=start, num=num)
+    return audio.load(path, sample_rate, start=start, num=num)
 
 
 def most_samples(min_seconds: float, max_seconds: float, sample_rate: int) -> int:

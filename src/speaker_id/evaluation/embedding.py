@@ -15,6 +15,7 @@ from speaker_id.checkpoint import LoadedModel
 from speaker_id.contracts import FloatArray
 from speaker_id.data.dataset import EvaluationDataset, Transform
 from speaker_id.data.lists import DataList
+from speaker_id.data.speech_search import find_speech
 from speaker_id.errors import ConfigError
 from speaker_id.inference.embedder import usable_device
 from speaker_id.inference.extraction import embed_dataset, table_of
@@ -124,12 +125,14 @@ def embedded_table(
     words: str = "embedding",
 ) -> tuple[FloatArray, FloatArray]:
     """Embeddings (N, E) as long as the model, or `views` of its waveforms, makes them, and seconds (N,); as `embed`."""
+    sample_rate = cast(int, loaded.feature.sample_rate)
     dataset = EvaluationDataset(
         data,
-        sample_rate=cast(int, loaded.feature.sample_rate),
+        sample_rate=sample_rate,
         min_seconds=how.min_seconds,
         max_seconds=how.max_seconds,
         transform=transform,
+        speech=None if loaded.vad is None else find_speech(data, loaded.vad, sample_rate=sample_rate),
     )
     batches = embed_dataset(
         loaded if views is None else loaded._replace(feature=nn.Identity(), embedding_model=views),

@@ -1,5 +1,6 @@
 """A loaded model as a function from recordings to embeddings."""
 
+from collections.abc import Sequence
 from typing import cast
 
 import numpy as np
@@ -9,9 +10,10 @@ from torch.nn import functional
 from speaker_id.checkpoint import LoadedModel
 from speaker_id.contracts import FloatArray
 from speaker_id.data.lengths import equal_length_batches, trim_length
-from speaker_id.errors import CheckpointError, ConfigError
-from speaker_id.inference.quality import check_usable
+from speaker_id.errors import CheckpointError, ConfigError, NoSpeech, TooShort
+from speaker_id.inference.quality import MIN_SECONDS, check_usable
 from speaker_id.model.embedding import deployed
+from speaker_id.vad.stretches import cut
 
 MAX_BATCH_SECONDS = 120.0  # of sound in one forward pass; a longer recording is a pass of its own
 
@@ -19,25 +21,52 @@ MAX_BATCH_SECONDS = 120.0  # of sound in one forward pass; a longer recording is
 class ModelEmbedder:
     """The Embedder contract: waveforms at `sample_rate` -> unit rows (N, E); row i depends on recording i alone.
 
-    A recording loses less than 0.1 s at its end so that equal lengths meet in exact batches; nothing is padded. It is
-    embedded whole, however long: memory grows with its length.
+    A recording loses its pauses where the model was trained without them, and less than 0.1 s at its end so that equal
+    lengths meet in exact batches; nothing is padded. It is embedded whole, however long: memory grows with its length.
     """
 
     def __init__(self, loaded: LoadedModel, *, device: str | torch.device = "cpu") -> None:
         self.device = usable_device(device)
         self._feature = loaded.feature.to(self.device).eval()
         self._embedding_model = deployed(loaded.embedding_model).to(self.device).eval()
+        self._vad = loaded.vad
         self.sample_rate = cast(int, loaded.feature.sample_rate)
         self.dim = cast(int, loaded.embedding_model.out_dim)
         self.fingerprint = loaded.fingerprint
 
-    def __call__(self, waveforms: list[FloatArray]) -> FloatArray:
-        """Embed recordings, given as (S,) each.
+    def __call__(self, waveforms: list[FloatArray], *, names: Sequence[str] | None = None) -> FloatArray:
+        """Embed recordings, given as (S,) each, called by their `names` in messages.
 
-        Raises TooShort below 0.5 s, NoSpeech for silence, CheckpointError when the model's numbers are not finite.
+        Raises TooShort below 0.5 s, of speech where pauses are cut, NoSpeech for silence, CheckpointError when the
+        model's numbers are not finite.
         """
-        for number, waveform in enumerate(waveforms, start=1):
-            check_usable(waveform, self.sample_rate, name=f"recording {number} of {len(waveforms)}")
+        names = names or _numbered(len(waveforms))
+        if self._vad is not None:
+            waveforms = [self._spoken(waveform, name) for waveform, name in zip(waveforms, names, strict=True)]
+        return self._embed_all(waveforms, names)
+
+    def embed_parts(self, waveforms: list[FloatArray]) -> FloatArray:
+        """Embed parts of recordings (S,) as they are, pauses and all. Raises as above."""
+        return self._embed_all(waveforms, _numbered(len(waveforms)))
+
+    def _spoken(self, waveform: FloatArray, name: str) -> FloatArray:
+        """(S,) without its pauses (S',)."""
+        check_usable(waveform, self.sample_rate, name=name)
+        assert self._vad is not None
+        speech = self._vad(waveform, self.sample_rate)
+        if not len(speech):
+            raise NoSpeech(f"{name} holds no speech: check the microphone and record again")
+        spoken = cut(waveform, speech)
+        if len(spoken) < MIN_SECONDS * self.sample_rate:
+            raise TooShort(
+                f"{name} holds {len(spoken) / self.sample_rate:.2f} s of speech, at least {MIN_SECONDS:g} s are "
+                "needed: record more speech"
+            )
+        return spoken
+
+    def _embed_all(self, waveforms: list[FloatArray], names: Sequence[str]) -> FloatArray:
+        for waveform, name in zip(waveforms, names, strict=True):
+            check_usable(waveform, self.sample_rate, name=name)
         lengths = [trim_length(len(waveform), self.sample_rate) for waveform in waveforms]
         embeddings = np.zeros((len(waveforms), self.dim), np.float32)
         max_samples = int(MAX_BATCH_SECONDS * self.sample_rate)
@@ -53,6 +82,10 @@ class ModelEmbedder:
         features = self._feature(torch.from_numpy(waveforms).to(self.device))
         embeddings = functional.normalize(self._embedding_model(features).float(), dim=-1)
         return cast(FloatArray, embeddings.cpu().numpy())
+
+
+def _numbered(num: int) -> list[str]:
+    return [f"recording {number} of {num}" for number in range(1, num + 1)]
 
 
 def usable_device(device: str | torch.device) -> torch.device:

@@ -1,13 +1,15 @@
 """What a recording must have before it is worth embedding, and what is the matter with it."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
 from speaker_id import audio
-from speaker_id.contracts import FloatArray
-from speaker_id.errors import AudioError, NoSpeech, TooShort
-from speaker_id.inference.speech import HOP_SECONDS, Frames, frames_of, speech_frames
+from speaker_id.contracts import FloatArray, SpeechDetector
+from speaker_id.errors import AudioError, ConfigError, NoSpeech, TooShort
+from speaker_id.vad.energy import FRAME_SECONDS, HOP_SECONDS, Frames, frames_of, speech_frames
+from speaker_id.vad.stretches import to_frames, total
 
 MIN_SECONDS = 0.5  # below, an embedding says more about the word than about the voice
 SILENT_DB = -120.0  # dBFS, in place of minus infinity
@@ -24,6 +26,7 @@ _BAND_EDGE_DB = 65.0  # below the strongest bin there is nothing but rounding an
 class QualityLimits:
     """What is refused. The defaults refuse only what is useless: stricter ones are for enrolment desks."""
 
+    detector: str = "energy"  # a leaf of conf/vad: what counts as speech; silero (extra `vad`) tells it from noise
     min_seconds: float = MIN_SECONDS
     min_speech_seconds: float = 0.1  # of speech without the pauses
     min_snr_db: float | None = None
@@ -45,12 +48,18 @@ class Quality:
     remarks: tuple[str, ...]  # in words: what makes it a poor recording
 
 
-def measure(waveform: FloatArray, sample_rate: int) -> Quality:
-    """(S,) in [-1, 1] -> its quality; any length, silence too."""
+def measure(waveform: FloatArray, sample_rate: int, *, detector: str = "energy") -> Quality:
+    """(S,) in [-1, 1] -> its quality; any length, silence too. Raises ConfigError for a detector that is not there."""
     frames = frames_of(waveform, sample_rate)
-    speech = speech_frames(frames)
     seconds = len(waveform) / sample_rate
-    speech_seconds = min(float(speech.sum()) * HOP_SECONDS, seconds)
+    if detector == "energy":  # its frames as they are, without what conf/vad keeps around them
+        speech = speech_frames(frames)
+        speech_seconds = min(float(speech.sum()) * HOP_SECONDS, seconds)
+    else:
+        stretches = _detector(detector)(waveform, sample_rate)
+        hop, size = round(HOP_SECONDS * sample_rate), round(FRAME_SECONDS * sample_rate)
+        speech = to_frames(stretches, len(frames.power), hop=hop, size=size)
+        speech_seconds = total(stretches) / sample_rate
     level_db = _level_db(waveform, sample_rate, speech)
     clipped, snr_db, band_hz = _clipped(waveform), _snr_db(frames, speech), _band_hz(frames)
     return Quality(
@@ -74,7 +83,7 @@ def check_recording(
     """
     limits = limits or QualityLimits()
     check_usable(waveform, sample_rate, name=name, min_seconds=limits.min_seconds)
-    quality = measure(waveform, sample_rate)
+    quality = measure(waveform, sample_rate, detector=limits.detector)
     _check_speech(quality, limits, name)
     if limits.min_snr_db is not None and quality.snr_db is not None and quality.snr_db < limits.min_snr_db:
         raise AudioError(
@@ -94,6 +103,11 @@ def check_recording(
     return quality
 
 
+def prepare(limits: QualityLimits) -> None:
+    """Load what `check_recording` will need, so that the first recording need not wait. Raises ConfigError."""
+    measure(np.zeros(16000, np.float32), 16000, detector=limits.detector)
+
+
 def check_usable(waveform: FloatArray, sample_rate: int, *, name: str, min_seconds: float = MIN_SECONDS) -> None:
     """Raise TooShort or NoSpeech, naming the recording, unless (S,) is long enough and not silent."""
     seconds = len(waveform) / sample_rate
@@ -107,14 +121,25 @@ def _check_speech(quality: Quality, limits: QualityLimits, name: str) -> None:
     if quality.speech_seconds >= limits.min_speech_seconds:
         return
     if quality.speech_seconds == 0:
+        kind = "steady sound" if limits.detector == "energy" else "sound without a voice"
         raise NoSpeech(
-            f"{name} holds no speech: {quality.seconds:.2f} s of steady sound at {quality.level_db:.0f} dBFS, like "
+            f"{name} holds no speech: {quality.seconds:.2f} s of {kind} at {quality.level_db:.0f} dBFS, like "
             "noise or a tone: check the microphone and record again"
         )
     raise TooShort(
         f"{name} holds {quality.speech_seconds:.2f} s of speech in {quality.seconds:.2f} s, at least "
         f"{limits.min_speech_seconds:g} s are needed: record more speech"
     )
+
+
+@cache
+def _detector(name: str) -> SpeechDetector:
+    from speaker_id import build  # which brings torch: not everybody who measures needs it
+
+    detector = build.speech_detector(name)
+    if detector is None:
+        raise ConfigError(f"detector={name} finds no speech: take energy, or silero (extra `vad`)")
+    return detector
 
 
 def _level_db(waveform: FloatArray, sample_rate: int, speech: np.ndarray) -> float:

@@ -10,7 +10,7 @@ from speaker_id.errors import DoubtfulEnrolment
 from speaker_id.inference.decision import identification
 from speaker_id.inference.names import shown
 from speaker_id.inference.quality import Quality
-from speaker_id.inference.speech import HOP_SECONDS, frames_of, speech_frames
+from speaker_id.vad.energy import HOP_SECONDS, frames_of, speech_frames
 
 MIN_HALF_SECONDS = 3.0  # of speech: shorter halves of one voice often look like two
 

@@ -59,6 +59,7 @@ class PartEmbedder:
             min_seconds=task.min_seconds,
             max_seconds=task.max_seconds,
             skip_failures=task.skip_failures,
+            vad=self.loaded.vad,
         )
         batches = embed_parts(
             self.loaded,

@@ -93,7 +93,7 @@ class Recognizer:
         point = self._point(threshold)
         check_prior(prior)
         waveforms, quality = self._heard([a, b])
-        return replace(compared(self._embedder(waveforms), point, prior), quality=tuple(quality))
+        return replace(compared(self._embedder(waveforms, names=_names([a, b])), point, prior), quality=tuple(quality))
 
     def identify(
         self,
@@ -142,7 +142,7 @@ class Recognizer:
             return []
         waveforms, qualities = self._heard(sources)
         answers = identified(
-            self._embedder(waveforms),
+            self._embedder(waveforms, names=_names(sources)),
             gallery,
             point,
             prior=prior,
@@ -172,7 +172,7 @@ class Recognizer:
             raise ConfigError(f"enrolling {shown(user)} needs at least one recording")
         point = self._point(None) if strict else self._operating_point
         waveforms, qualities = self._heard(sources)
-        rows = self._embedder(waveforms)
+        rows = self._embedder(waveforms, names=_names(sources))
         warnings = warnings_of(user, rows, waveforms, qualities, self._embedder, gallery, point, strict=strict)
         kept = gallery.enrol(user, rows, details=details, by=by)
         return Enrolment(user, num_recordings_added=len(sources), num_recordings=kept, warnings=warnings)
@@ -204,7 +204,7 @@ class Recognizer:
 
     def embed(self, source: Source) -> FloatArray:
         """One recording -> (E,), a unit vector in float32."""
-        row: FloatArray = self._embedder(self._heard([source])[0])[0]
+        row: FloatArray = self._embedder(self._heard([source])[0], names=_names([source]))[0]
         return row
 
     def close(self) -> None:
@@ -221,9 +221,8 @@ class Recognizer:
     def _heard(self, sources: Sequence[Source]) -> tuple[list[FloatArray], list[Quality]]:
         waveforms, qualities = [], []
         rate = self._embedder.sample_rate
-        for number, source in enumerate(sources, start=1):
+        for source, name in zip(sources, _names(sources), strict=True):
             waveform = audio.load(source, rate)
-            name = str(source) if isinstance(source, str | os.PathLike) else f"recording {number} of {len(sources)}"
             qualities.append(check_recording(waveform, rate, name=name, limits=self._limits))
             waveforms.append(waveform)
         return waveforms, qualities
@@ -242,3 +241,11 @@ class Recognizer:
                 "`python -m speaker_id.calibrate` choose one and save it with the model"
             )
         return self._operating_point
+
+
+def _names(sources: Sequence[Source]) -> list[str]:
+    """What messages call them."""
+    return [
+        str(source) if isinstance(source, str | os.PathLike) else f"recording {number} of {len(sources)}"
+        for number, source in enumerate(sources, start=1)
+    ]

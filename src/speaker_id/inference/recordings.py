@@ -10,11 +10,13 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from speaker_id import audio
-from speaker_id.contracts import FloatArray
+from speaker_id.contracts import FloatArray, SpeechDetector, Stretches
 from speaker_id.data.dataset import located, most_samples
 from speaker_id.data.lengths import equal_length_batches, trim_length
 from speaker_id.data.lists import DataList
+from speaker_id.data.speech import load_speech
 from speaker_id.errors import AudioError, NoSpeech, TooShort
+from speaker_id.vad.stretches import total
 
 NUM_HEADER_READERS = 8  # threads: they wait for the disk
 
@@ -24,6 +26,7 @@ class Stretch(NamedTuple):
 
     row: int
     num_samples: int
+    speech: Stretches | None = None  # of the whole recording: what is read then is the beginning of its speech
 
 
 class Failure(NamedTuple):
@@ -46,17 +49,25 @@ class Recordings(Dataset[tuple[int, FloatArray] | Failure]):
 
     Unlike EvaluationDataset it reads no header before it is asked to, so that a list of millions starts at once, and
     it can pass over what is missing, unreadable, silent or shorter than `min_seconds`. Otherwise these raise DataError
-    naming list and row.
+    naming list and row. With a detector `vad` pauses are cut out; recordings are then decoded twice, once to listen.
     """
 
     def __init__(
-        self, data: DataList, *, sample_rate: int, min_seconds: float, max_seconds: float, skip_failures: bool
+        self,
+        data: DataList,
+        *,
+        sample_rate: int,
+        min_seconds: float,
+        max_seconds: float,
+        skip_failures: bool,
+        vad: SpeechDetector | None = None,
     ) -> None:
         self.cap = most_samples(min_seconds, max_seconds, sample_rate)
         self.data = data
         self.sample_rate = sample_rate
         self.min_seconds = min_seconds
         self.skip_failures = skip_failures
+        self.vad = vad
 
     def __getitem__(self, stretch: Stretch) -> tuple[int, FloatArray] | Failure:
         try:
@@ -89,25 +100,34 @@ class Recordings(Dataset[tuple[int, FloatArray] | Failure]):
 
     def _planned(self, row: int) -> Stretch:
         try:
-            return Stretch(row, self._num_samples(row))
+            return self._stretch(row)
         except AudioError as error:
             if not self.skip_failures:
                 raise located(error, self.data, row) from error
             return Stretch(row, 0)  # a worker will find the same reason, and tell it
 
-    def _num_samples(self, row: int) -> int:
-        utterance = self.data.utterances[row]
-        total = audio.num_samples_at(audio.info(utterance.path), self.sample_rate)
-        if total < self.min_seconds * self.sample_rate:
+    def _stretch(self, row: int) -> Stretch:
+        path, _, name = self.data.utterances[row]
+        speech = None if self.vad is None else self.vad(audio.load(path, self.sample_rate), self.sample_rate)
+        if speech is None:
+            length = audio.num_samples_at(audio.info(path), self.sample_rate)
+        elif not (length := total(speech)):
+            raise NoSpeech(f"{name} holds no speech")
+        if length < self.min_seconds * self.sample_rate:
+            verb = "lasts" if speech is None else "holds speech of"
             raise TooShort(
-                f"{utterance.name} lasts {total / self.sample_rate:.2f} s, at least {self.min_seconds:g} s are needed"
+                f"{name} {verb} {length / self.sample_rate:.2f} s, at least {self.min_seconds:g} s are needed"
             )
-        return min(trim_length(total, self.sample_rate), self.cap)
+        return Stretch(row, min(trim_length(length, self.sample_rate), self.cap), speech)
 
     def _read(self, stretch: Stretch) -> FloatArray:
-        num_samples = stretch.num_samples or self._num_samples(stretch.row)
+        if not stretch.num_samples:
+            stretch = self._stretch(stretch.row)
         utterance = self.data.utterances[stretch.row]
-        waveform = audio.load(utterance.path, self.sample_rate, num=num_samples)
+        if stretch.speech is None:
+            waveform = audio.load(utterance.path, self.sample_rate, num=stretch.num_samples)
+        else:
+            waveform = load_speech(utterance.path, self.sample_rate, stretch.speech, num=stretch.num_samples)
         if audio.is_silent(waveform):
             raise NoSpeech(f"{utterance.name} is silent")
         return waveform

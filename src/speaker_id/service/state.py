@@ -16,7 +16,7 @@ from speaker_id.errors import ConfigError
 from speaker_id.inference.decision import identified, moved
 from speaker_id.inference.embedder import ModelEmbedder
 from speaker_id.inference.galleries import open_gallery
-from speaker_id.inference.quality import Quality, check_recording
+from speaker_id.inference.quality import Quality, check_recording, prepare
 from speaker_id.inference.quality_enrolment import warnings_of
 from speaker_id.inference.results import Enrolment, Identification
 from speaker_id.service.batching import Batcher
@@ -136,6 +136,7 @@ def check(settings: Settings) -> None:
     """Open what the service will open, and close it again: the operator's mistakes are told before it starts."""
     if settings.keys is not None:
         Keyring(settings.keys)
+    prepare(settings.quality)
     embedder, _ = _opened_model(settings)
     _opened_gallery(settings, embedder).close()
 

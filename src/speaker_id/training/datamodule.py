@@ -10,11 +10,12 @@ from torch.utils.data import DataLoader
 
 from speaker_id.build import nearest
 from speaker_id.checkpoint import has_weights
-from speaker_id.contracts import FeatureBatch, WaveformAugmentation, WaveformBatch
+from speaker_id.contracts import FeatureBatch, SpeechDetector, WaveformAugmentation, WaveformBatch
 from speaker_id.data.dataset import EvaluationDataset, TrainingDataset, collate
 from speaker_id.data.lengths import equal_length_batches
 from speaker_id.data.lists import DataList, check_speakers, check_trials, hold_out_speakers, read_list
 from speaker_id.data.sampler import TrainingSampler
+from speaker_id.data.speech_search import find_speech
 from speaker_id.errors import ConfigError
 
 FINGERPRINTS = ("full", "names", "none")
@@ -23,8 +24,9 @@ FINGERPRINTS = ("full", "names", "none")
 class SpeakerDataModule(pl.LightningDataModule):
     """Training crops and whole validation recordings of data lists.
 
-    Without `val_list`, `val_fraction` of the training list's *speakers* are held out. Raises DataError for lists that
-    cannot be used and ConfigError for batches that cannot be made of them, before the first batch.
+    Without `val_list`, `val_fraction` of the training list's *speakers* are held out. A detector `vad` cuts the pauses
+    out of all recordings, which it listens to here if it did not before. Raises DataError for lists that cannot be
+    used and ConfigError for batches that cannot be made of them, before the first batch.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class SpeakerDataModule(pl.LightningDataModule):
         num_workers: int,
         seed: int,
         fingerprint: str = "full",
+        vad: SpeechDetector | None = None,
     ) -> None:
         super().__init__()
         if fingerprint not in FINGERPRINTS:
@@ -70,9 +73,14 @@ class SpeakerDataModule(pl.LightningDataModule):
             crop_seconds=crop_seconds,
             speeds=speeds,
             augmentation=waveform_augmentation,
+            speech=None if vad is None else find_speech(train, vad, sample_rate=self.sample_rate),
         )
         self.val_set = EvaluationDataset(
-            val, sample_rate=self.sample_rate, min_seconds=min_seconds, max_seconds=max_seconds
+            val,
+            sample_rate=self.sample_rate,
+            min_seconds=min_seconds,
+            max_seconds=max_seconds,
+            speech=None if vad is None else find_speech(val, vad, sample_rate=self.sample_rate),
         )
         self.sampler(rank=0, num_ranks=1)  # what it refuses is better refused here than when the training begins
 
