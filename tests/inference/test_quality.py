@@ -10,8 +10,8 @@ from scipy.signal import butter, sosfilt
 from inference.tiny_model import RATE, voice
 from speaker_id import audio
 from speaker_id.contracts import FloatArray
-from speaker_id.errors import AudioError, NoSpeech, TooShort
-from speaker_id.inference.quality import QualityLimits, _snr_db, check_recording, check_usable, measure
+from speaker_id.errors import AudioError, ConfigError, NoSpeech, TooShort
+from speaker_id.inference.quality import QualityLimits, _snr_db, check_recording, check_usable, measure, prepare
 from speaker_id.vad.energy import Frames, frames_of, speech_frames
 
 TIME = np.arange(3 * RATE) / RATE
@@ -237,3 +237,31 @@ def test_real_speech_no_louder_than_white_noise_is_not_refused(speech: Path) -> 
         level = float(np.sqrt(np.mean(np.square(waveform))))
         noisy = waveform + noise(len(waveform) / RATE, level=level)
         assert check_recording(noisy, RATE, name="x").speech_seconds > 0.2
+
+
+# Another detector
+
+
+@pytest.mark.parametrize("detector", ["none", "silera"])
+def test_a_detector_that_finds_nothing_or_does_not_exist_is_refused(detector: str) -> None:
+    with pytest.raises(ConfigError, match=f"{detector} (finds no speech|does not exist)"):
+        prepare(QualityLimits(detector=detector))
+
+
+def test_silero_refuses_noise_that_comes_and_goes_as_speech_does(speech: Path) -> None:
+    waveform = audio.load(sorted((speech / "noise").glob("berlin_noise_*.flac"))[0], RATE)
+    assert check_recording(waveform, RATE, name="x").speech_seconds > 1  # energy cannot know
+    with pytest.raises(NoSpeech, match=r"x holds no speech: \d+\.\d+ s of sound without a voice"):
+        check_recording(waveform, RATE, name="x", limits=QualityLimits(detector="silero"))
+
+
+def test_with_silero_the_numbers_are_those_of_what_it_takes_for_speech(speech: Path) -> None:
+    spoken = audio.load(sorted((speech / "librispeech").glob("*/*.flac"))[0], RATE)
+    pause = noise(3.0, level=1e-3)
+    limits = QualityLimits(detector="silero")
+    alone = check_recording(spoken, RATE, name="x", limits=limits)
+    quality = check_recording(np.concatenate([pause, spoken, pause]), RATE, name="x", limits=limits)
+    assert quality.speech_seconds == pytest.approx(alone.speech_seconds, abs=0.3)
+    assert quality.level_db == pytest.approx(alone.level_db, abs=1.5)
+    assert quality.snr_db is not None
+    assert quality.snr_db > 20

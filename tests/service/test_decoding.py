@@ -10,7 +10,7 @@ from inference.tiny_model import RATE, voice
 from service.running import encoded, flac
 from speaker_id import audio
 from speaker_id.errors import AudioError, NoSpeech, TooShort
-from speaker_id.inference.quality import measure
+from speaker_id.inference.quality import QualityLimits, measure
 from speaker_id.service.decoding import Decoders, Limits
 
 pytestmark = pytest.mark.slow
@@ -126,3 +126,13 @@ def test_mutated_files_give_sound_or_our_error_and_none_kills_the_decoder(decode
             outcomes.add(AudioError)
     assert AudioError in outcomes
     assert process(decoders) == before
+
+
+def test_a_decoder_can_listen_with_silero_within_its_memory() -> None:
+    limits = Limits(seconds=60.0, megabytes=200, max_recording_seconds=60.0, quality=QualityLimits(detector="silero"))
+    decoders = Decoders(1, RATE, limits)
+    try:
+        with pytest.raises(NoSpeech, match=r"the recording holds no speech: .* without a voice"):
+            decoders.decode(flac(seconds=20.0))  # which energy takes for one
+    finally:
+        decoders.close()
