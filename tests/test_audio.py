@@ -170,6 +170,10 @@ def hole(rate: int) -> NDArray[np.float32]:
     return sound
 
 
+def soundfile_of(path: Path, rows: list[list[float]]) -> Path:
+    return write(path, 8000, "FLOAT", np.array(rows, np.float32))
+
+
 BAD: list[tuple[Callable[[Path], object], str]] = [
     (lambda d: d / "none.wav", r"none\.wav cannot be opened: No such file"),
     (lambda d: d, "cannot be opened"),
@@ -189,6 +193,9 @@ BAD: list[tuple[Callable[[Path], object], str]] = [
     (lambda _: np.zeros(100), "without its sample rate"),
     (lambda _: (8000, np.zeros(100)), "in this order"),
     (lambda _: (np.zeros(100), 0), "sample rate of 0 Hz"),
+    (lambda d: write(d / "a.wav", 1), "a.wav cannot have a sample rate of 1 Hz"),  # 16000 samples for each of its own
+    (lambda _: (np.zeros(100), 2**31 - 1), "sample rate of 2147483647 Hz"),
+    (lambda d: soundfile_of(d / "a.wav", [[np.inf, -np.inf]] * 9), "NaN or infinite"),
     (lambda _: (np.zeros((5, 5)), 8000), "cannot be told apart"),
     (lambda _: (np.zeros((64, 400)), 8000), "not one recording"),
     (lambda _: (np.zeros((1, 2, 400)), 8000), "not one recording"),
@@ -218,6 +225,16 @@ def test_a_stretch_outside_the_recording_is_refused(start: int, num: int | None)
 def test_a_source_rate_beside_a_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AudioError, match="source_rate is for bare arrays"):
         audio.load(write(tmp_path / "a.wav", 8000), 8000, source_rate=8000)
+
+
+def test_a_header_that_leads_before_the_beginning_fails_in_our_words_alone() -> None:
+    """libsndfile looks for the sound that is missing at -1; what Python said to that was printed over it."""
+    file = io.BytesIO()
+    soundfile.write(file, chirp(16000), 16000, format="AIFF")
+    without_sound = file.getvalue().partition(b"SSND")[0]
+    for source in (without_sound, io.BytesIO(without_sound)):
+        with pytest.raises(AudioError):
+            audio.load(source, 16000)
 
 
 def test_silence_loads_and_is_recognised() -> None:

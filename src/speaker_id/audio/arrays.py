@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from speaker_id.audio.recording import MAX_CHANNELS, AudioInfo, Recording, checked, full_scale, mix_down
+from speaker_id.audio.recording import MAX_CHANNELS, AudioInfo, Recording, check_rate, checked, full_scale, mix_down
 from speaker_id.contracts import FloatArray
 from speaker_id.errors import AudioError
 
@@ -27,8 +27,7 @@ def are_samples(source: object) -> TypeGuard[Samples]:
 def opened_array(array: Samples, rate: int) -> Recording:
     """(S,), (C, S) or (S, C) at `rate`. Raises AudioError for other shapes and types."""
     samples = _as_numpy(array)
-    if rate < 1:
-        raise AudioError(f"{_NAME} cannot have a sample rate of {rate} Hz")
+    check_rate(rate, _NAME)
     if samples.ndim == 2 and samples.shape[0] == samples.shape[1]:
         raise AudioError(f"{_NAME} of shape {samples.shape}: channels and samples cannot be told apart; pass (S,)")
     if samples.ndim not in (1, 2) or (samples.ndim == 2 and min(samples.shape) > MAX_CHANNELS):

@@ -14,6 +14,7 @@ from speaker_id.errors import AudioError
 MAX_CHANNELS = 16
 BLOCK = 1 << 20  # frames; reading in blocks keeps a lying header from claiming the memory
 
+_RATES = range(1000, 1_000_001)  # Hz; from a rate of 1 Hz every sample would become thousands
 _MAX_FLOAT_PEAK = 8.0  # 18 dB over full scale: hot float recordings stay below, floats in 16-bit scale do not
 
 
@@ -33,6 +34,14 @@ class Recording(NamedTuple):
     read: Callable[[int, int], FloatArray]
 
 
+def check_rate(rate: int, name: str) -> None:
+    """Raises AudioError for a sample rate at which no voice is recorded: a damaged header, or a mistake."""
+    if rate not in _RATES:
+        raise AudioError(
+            f"{name} cannot have a sample rate of {rate} Hz: voices are recorded at {_RATES[0]} to {_RATES[-1]} Hz"
+        )
+
+
 def full_scale(samples: NDArray[Any], name: str) -> FloatArray:
     """Samples of any usual type -> float32 in [-1, 1]; integers are divided by their full scale."""
     kind, bits = samples.dtype.kind, 8 * samples.dtype.itemsize
@@ -47,7 +56,8 @@ def full_scale(samples: NDArray[Any], name: str) -> FloatArray:
 
 def mix_down(channels: FloatArray) -> FloatArray:
     """(C, S) -> (S,): the mean of the channels."""
-    return cast(FloatArray, np.ascontiguousarray(channels).mean(axis=0))
+    with np.errstate(invalid="ignore", over="ignore"):  # of infinite channels, which are reported as such
+        return cast(FloatArray, np.ascontiguousarray(channels).mean(axis=0))
 
 
 def checked(waveform: FloatArray, name: str) -> FloatArray:

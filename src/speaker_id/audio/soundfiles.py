@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import soundfile
 
-from speaker_id.audio.recording import BLOCK, AudioInfo, Recording, checked, mix_down
+from speaker_id.audio.recording import BLOCK, AudioInfo, Recording, check_rate, checked, mix_down
 from speaker_id.contracts import FloatArray
 from speaker_id.errors import AudioError
 
@@ -34,11 +35,26 @@ class _Decoder(soundfile.SoundFile):  # type: ignore[misc]
         return False
 
 
+class _Steady:
+    """A file that stays where it is when a damaged header sends libsndfile before its beginning."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        with suppress(OSError, ValueError):
+            self._file.seek(offset, whence)
+        return self._file.tell()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
 @contextmanager
 def opened_file(file: Path | BinaryIO, name: str) -> Iterator[Recording]:
     """A file under the name that errors call it. Raises AudioError for what libsndfile does not read."""
     try:
-        decoder = _Decoder(file)
+        decoder = _Decoder(file if isinstance(file, Path) else _Steady(file))
     except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: a name that ends in .raw
         raise AudioError(f"{name} {_why_unreadable(file)}") from error
     with decoder:
@@ -47,6 +63,7 @@ def opened_file(file: Path | BinaryIO, name: str) -> Iterator[Recording]:
         cut = _CUT_SHORT.search(decoder.extra_info)  # its log; libsndfile goes on with what is left of a cut file
         if cut and int(cut[2]) < int(cut[1]) < _UNKNOWN_LENGTH:
             raise AudioError(f"{name} is truncated: {cut[2]} of {cut[1]} bytes of sound are there; copy it again")
+        check_rate(decoder.samplerate, name)
         header = AudioInfo(decoder.frames, decoder.samplerate, decoder.channels)
         yield Recording(name, header, lambda first, num: _decode(decoder, name, first, num))
 
@@ -58,7 +75,8 @@ def _decode(decoder: _Decoder, name: str, first: int, num: int) -> FloatArray:
     try:
         if seeks and first:
             decoder.seek(first)
-        while left and len(block := decoder.read(min(left, BLOCK), dtype="float32", always_2d=True)):
+        most = max(1, BLOCK // decoder.channels)
+        while left and len(block := decoder.read(min(left, most), dtype="float32", always_2d=True)):
             blocks.append(mix_down(block.T))
             left -= len(block)
     except soundfile.LibsndfileError as error:
