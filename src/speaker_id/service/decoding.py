@@ -134,6 +134,7 @@ def _work(pipe: Connection, sample_rate: int, limits: Limits) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # a whole group may get them: they are the service's to answer
         signal.signal(number, signal.SIG_IGN)
     prepare(limits.quality)  # its network counts as what Python and its libraries have
+    _silence_c()
     _limit_process(limits.megabytes)
     pipe.send_bytes(b"r")
     with suppress(EOFError, OSError):  # the service is gone
@@ -141,6 +142,14 @@ def _work(pipe: Connection, sample_rate: int, limits: Limits) -> None:
             answer, waveform = _answer(pipe.recv_bytes(), sample_rate, limits)
             pipe.send_bytes(json.dumps(answer).encode())
             pipe.send_bytes(waveform.tobytes())
+
+
+def _silence_c() -> None:
+    """Libraries in C print what they meet in damaged files: not into a log of JSON lines. Python may still speak."""
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
 
 
 def _answer(content: bytes, sample_rate: int, limits: Limits) -> tuple[dict[str, Any], FloatArray]:
