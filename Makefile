@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint type format peers oracles smoke clean
+.PHONY: help install demo test test-all lint type format peers oracles smoke fuzz soak clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -47,6 +47,13 @@ format: $(STAMP)  ## let ruff rewrite the code
 
 smoke: $(STAMP)  ## a real tiny training that must end below a bound
 	$(BIN)/python -m pytest -n 0 tests/test_smoke.py
+
+fuzz: $(STAMP)  ## 10,000 damaged recordings and hostile requests through library and service (half an hour)
+	$(BIN)/python benchmarks/fuzz.py
+
+soak: $(STAMP)  ## half an hour of load on a real service: nothing lost, no failure, memory flat
+	$(BIN)/speaker-id pretrained get dvector-ge2e
+	$(BIN)/python benchmarks/soak.py
 
 clean:  ## remove what the targets made (not runs/)
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
