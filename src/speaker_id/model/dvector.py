@@ -45,6 +45,10 @@ class DVector(nn.Module):
         return features[..., starts.unsqueeze(1) + torch.arange(self.window, device=features.device)]
 
 
+# oneDNN has no bfloat16 LSTM for a CPU without AVX-512, and torch asks it for one under autocast.
+FLOAT32_ON_CPU = torch.backends.cpu.get_cpu_capability() != "AVX512"
+
+
 class Lstm(nn.RNNBase):
     """`nn.LSTM` that returns its outputs alone, (B, T, F) -> (B, T, C), and that torch.compile can trace.
 
@@ -67,6 +71,12 @@ class Lstm(nn.RNNBase):
                     nn.init.constant_(gate, 1.0 if index == 1 and name.startswith("bias_ih") else 0.0)
 
     def forward(self, sequences: Tensor) -> Tensor:
+        if FLOAT32_ON_CPU and sequences.device.type == "cpu":
+            with torch.autocast("cpu", enabled=False):
+                return self._outputs(sequences.float())
+        return self._outputs(sequences)
+
+    def _outputs(self, sequences: Tensor) -> Tensor:
         zeros = sequences.new_zeros(self.num_layers, sequences.shape[0], self.hidden_size)
         weights: list[Tensor] = [weight for layer in self.all_weights for weight in layer]
         outputs: Tensor = torch.lstm(

@@ -23,7 +23,8 @@ class ERes2Net(nn.Module):
     `channels * base_width / 64` channels. Raises ConfigError if a slice would have none.
     """
 
-    TINY: ClassVar = {"channels": 2, "num_blocks": [1, 2, 1, 1], "base_width": 64}
+    # 4: see StagedNetwork.TINY; the second stage begins with twice as many
+    TINY: ClassVar = {"channels": 4, "num_blocks": [1, 2, 1, 1], "base_width": 64}
     min_frames = 1
 
     def __init__(

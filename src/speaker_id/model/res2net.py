@@ -20,7 +20,8 @@ class Res2Net(nn.Module):
     ConfigError if a slice would have none.
     """
 
-    TINY: ClassVar = {"channels": 2, "num_blocks": [1, 2, 1, 1], "base_width": 64, "scale": 3}
+    # 4: see StagedNetwork.TINY; the second stage begins with twice as many
+    TINY: ClassVar = {"channels": 4, "num_blocks": [1, 2, 1, 1], "base_width": 64, "scale": 3}
     min_frames = 1
 
     def __init__(
