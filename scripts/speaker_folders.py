@@ -2,30 +2,42 @@
 
     python scripts/speaker_folders.py corpus-a corpus-b/train --output train.tsv
     python scripts/speaker_folders.py my-voices --output train.tsv --test-output test.tsv --check
+    python scripts/speaker_folders.py many-mp3 --output train.tsv --convert flac
 
 Every recording's parent folder is its speaker. The label is `<corpus>/<speaker>`, so that speaker 12 of one corpus is
-not speaker 12 of another; paths in the list are relative to the list where possible. Recordings are read, and never
-converted, moved or deleted.
+not speaker 12 of another; paths in the list are relative to the list where possible. Recordings are never changed,
+moved or deleted: --convert writes copies beside them, which training reads faster than mp3.
 """
 
 import argparse
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 from rich.console import Console
 from rich.progress import track
 
-from speaker_id.data.doctor import examine
+from speaker_id.data.doctor import convert, examine
 from speaker_id.data.lists import DataList, Utterance, hold_out_speakers, write_list
 from speaker_id.errors import DataError, SpeakerIdError
 
 SUFFIXES = {".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".au", ".caf", ".w64"}
+THREADS = os.cpu_count() or 1
+SAMPLE_RATE = 16000  # Hz, of copies: what every feature here is made for
+T = TypeVar("T")
 OTHER_SOUND = {".m4a", ".mp4", ".aac", ".webm", ".mkv", ".wma", ".amr", ".3gp"}
 
 
-def found_in(corpus: Path) -> dict[Path, str]:
-    """The recordings of one corpus in the order of their paths, each with its label."""
+class Recording(NamedTuple):
+    path: Path
+    label: str
+    place: Path  # within all corpora: a/12/x.wav
+
+
+def found_in(corpus: Path) -> list[Recording]:
+    """The recordings of one corpus in the order of their paths."""
     files = sorted(path for path in corpus.rglob("*") if path.is_file())
     if passed_over := [path for path in files if path.suffix.lower() in OTHER_SOUND]:
         say(f"note: {corpus}: {len(passed_over)} files are not listed, as they must be converted first (ffmpeg -i A B"
@@ -35,22 +47,31 @@ def found_in(corpus: Path) -> dict[Path, str]:
         raise DataError(f"{corpus}: no recording below it ({', '.join(sorted(SUFFIXES))})")
     if stray := [path for path in recordings if path.parent == corpus]:
         raise DataError(f"{stray[0]}: lies beside the speakers' folders; put it into the folder of its speaker")
-    name = corpus.resolve().name
-    return {path: f"{name}/{path.parent.name}" for path in recordings}
+    name = Path(corpus.resolve().name)
+    return [Recording(path, f"{name}/{path.parent.name}", name / path.relative_to(corpus)) for path in recordings]
 
 
-def usable(recordings: dict[Path, str], min_seconds: float) -> dict[Path, str]:
+def usable(recordings: list[Recording], min_seconds: float) -> list[Recording]:
     """Those that can be used; each of the others is named with the reason."""
-    findings = examine(list(recordings), min_seconds=min_seconds, num_threads=os.cpu_count() or 1)
-    bad = {}
-    for path, trouble in track(findings, "listening", total=len(recordings), console=Console(stderr=True)):
-        if trouble:
-            bad[path] = trouble
+    findings = examine([recording.path for recording in recordings], min_seconds=min_seconds, num_threads=THREADS)
+    bad = {path: trouble for path, trouble in watched(findings, "listening", len(recordings)) if trouble}
     for path, trouble in bad.items():
         say(f"left out: {path}: {trouble}")
     if len(bad) == len(recordings):
         raise DataError("none of the recordings can be used")
-    return {path: label for path, label in recordings.items() if path not in bad}
+    return [recording for recording in recordings if recording.path not in bad]
+
+
+def converted(recordings: list[Recording], folder: Path) -> list[Recording]:
+    """Copies of them in a folder."""
+    targets = {path: folder / f"{place}.flac" for path, _, place in recordings}
+    done = watched(convert(targets, sample_rate=SAMPLE_RATE, num_threads=THREADS), "converting", len(recordings))
+    return [recording._replace(path=path) for recording, path in zip(recordings, done, strict=True)]
+
+
+def watched(work: Iterable[T], words: str, total: int) -> Iterable[T]:
+    """With a bar that tells how long it will take."""
+    return track(work, words, total=total, console=Console(stderr=True))
 
 
 def rows(data: DataList, output: Path) -> list[tuple[str, str]]:
@@ -82,19 +103,20 @@ def options() -> argparse.Namespace:
     parser.add_argument("--test-fraction", type=float, default=0.2, help="of the speakers, for it")
     parser.add_argument("--seed", type=int, default=1000, help="which speakers these are")
     parser.add_argument("--check", action="store_true", help="listen to every recording, and leave out what is broken")
+    parser.add_argument("--convert", type=Path, metavar="FOLDER", help="list 16 kHz FLAC copies, which it puts there")
     parser.add_argument("--min-seconds", type=float, default=0.5, help="shorter ones are left out by --check")
     return parser.parse_args()
 
 
 def main() -> None:
     wanted = options()
-    recordings: dict[Path, str] = {}
-    for corpus in wanted.corpora:
-        recordings |= found_in(corpus)
+    recordings = [recording for corpus in wanted.corpora for recording in found_in(corpus)]
     if wanted.check:
         recordings = usable(recordings, wanted.min_seconds)
+    if wanted.convert is not None:
+        recordings = converted(recordings, wanted.convert)
     source = ", ".join(map(str, wanted.corpora))
-    data = DataList(source, tuple(Utterance(str(path), label, str(path)) for path, label in recordings.items()))
+    data = DataList(source, tuple(Utterance(str(path), label, str(path)) for path, label, _ in recordings))
     if wanted.test_output is None:
         write(wanted.output, data)
         return

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from inference.tiny_model import recording
+from inference.tiny_model import recording, voice
+from speaker_id import audio
 from speaker_id.data.lists import read_list
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "speaker_folders.py"
@@ -92,3 +93,26 @@ def test_a_name_that_no_list_can_hold_is_refused(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "a list cannot hold a tab" in done.stderr
     assert not (tmp_path / "list.tsv").exists()
+
+
+def test_copies_are_listed_and_sound_the_same(tmp_path: Path) -> None:
+    for speaker in ("1", "2"):
+        (tmp_path / "voices" / speaker).mkdir(parents=True)
+        stereo = np.stack([voice(100, 0.8)] * 2, axis=1)
+        soundfile.write(tmp_path / "voices" / speaker / "x.mp3", audio_at(44_100, stereo), 44_100)
+        recording(tmp_path / "voices" / speaker / "x.wav", 150)
+    done = run(tmp_path / "voices", "--output", tmp_path / "list.tsv", "--convert", tmp_path / "copies")
+    assert done.returncode == 0, done.stderr
+    data = read_list(tmp_path / "list.tsv")
+    assert [utterance.name for utterance in data.utterances] == [
+        f"copies/voices/{speaker}/x.{kind}.flac" for speaker in ("1", "2") for kind in ("mp3", "wav")
+    ]
+    for utterance in data.utterances:
+        original = tmp_path / "voices" / utterance.label[-1] / Path(utterance.path).stem
+        found, rate = soundfile.read(utterance.path, dtype="float32")
+        assert rate == 16_000
+        np.testing.assert_allclose(found, audio.load(original, 16_000), atol=1 / 32_000)
+
+
+def audio_at(rate: int, stereo: np.ndarray) -> np.ndarray:
+    return np.stack([audio.resample(channel, 16_000, rate) for channel in stereo.T.astype(np.float32)], axis=1)
