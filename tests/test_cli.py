@@ -181,7 +181,8 @@ def test_json_answers_of_the_gallery_commands(folder: Path) -> None:
     }
     assert json.loads(run("users", "--json", "--gallery", "voices.db").stdout) == {"users": {"Ada": 1}}
     removed = run("remove", "Ada", "--json", "--gallery", "voices.db")
-    assert json.loads(removed.stdout) == {"user": "Ada", "removed": True}
+    answer = json.loads(removed.stdout)
+    assert answer == {"user": "Ada", "removed": True, "restorable_until": None, "copies": []}
     assert json.loads(run("users", "--json", "--gallery", "voices.db").stdout) == {"users": {}}
     assert run("users", "--gallery", "voices.db").stdout == "nobody is enrolled in voices.db\n"
     assert not (folder / "gallery.db").exists()
@@ -291,8 +292,9 @@ def test_a_key_is_shown_once_listed_without_its_token_and_taken_back(folder: Pat
     assert token not in (folder / "keys.json").read_text(encoding="utf-8")
     assert run("keys", "list").stdout == "verify  front-door\n"
     assert run("keys", "add", "front-door", "admin").exit_code == 3  # the name is taken
-    assert run("keys", "add", "other", "root").exit_code == 3  # no such role
+    assert run("keys", "add", "other", "root").exit_code == 2  # no such role
     assert run("keys", "remove", "front-door").exit_code == 0
+    assert run("keys", "list").stdout == "nobody has a key in keys.json\n"
     assert json.loads(run("keys", "list", "--json").stdout) == {"keys": []}
 
 

@@ -87,7 +87,7 @@ def test_a_stranger_is_nobody() -> None:
 @pytest.mark.usefixtures("folder")
 def test_doubts_of_the_recognizer_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     doubtful = Enrolment("Ada", 1, 1, warnings=("this sounds like Bob",))
-    monkeypatch.setattr(Recognizer, "enrol", lambda *_: doubtful)
+    monkeypatch.setattr(Recognizer, "enrol", lambda *_, **__: doubtful)
     assert "  note: this sounds like Bob\n" in talk("0\n\nAda\nq\n").stdout
     unsure = Identification("x", 0.95, None, None, 0.5, False, 0.9, 0.0, (), "too close", "by hand")
     monkeypatch.setattr(Recognizer, "identify", lambda *_: replace(unsure, user=None))

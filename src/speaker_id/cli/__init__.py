@@ -3,12 +3,16 @@
 Nothing that is imported here imports torch, which takes seconds: commands that need a model import it themselves.
 """
 
+import io
+import sys
+import traceback
 from typing import Annotated
 
 import typer
 
 from speaker_id import __version__
 from speaker_id.cli import conversation, enrolling, evaluating, microphone, models, moving, recognising, serving
+from speaker_id.cli.frame import FAILED
 
 HELP = """Who is speaking? Compare voices, enrol users, identify them.
 
@@ -45,8 +49,15 @@ app.command()(evaluating.demo)
 
 
 def main() -> None:
-    """Entry point."""
-    app(prog_name="speaker-id")
+    """Entry point. A bug ends like any failure: Python's own exit code, 1, would say no."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what a terminal cannot show is no reason to fail
+    try:
+        app(prog_name="speaker-id")
+    except Exception:  # noqa: BLE001  # it is printed with its traceback, as it would be without us
+        traceback.print_exc()
+        raise SystemExit(FAILED) from None
 
 
 def _print_version(wanted: bool) -> None:

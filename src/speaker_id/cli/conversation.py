@@ -8,11 +8,25 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from speaker_id.cli.frame import GALLERY, YES, Device, GalleryFile, Json, Model, Threshold, errors, percent
+from speaker_id.cli.frame import (
+    GALLERY,
+    YES,
+    Best,
+    Device,
+    GalleryFile,
+    GalleryKey,
+    Json,
+    Model,
+    Threshold,
+    as_fields,
+    errors,
+    os_user,
+    percent,
+)
 from speaker_id.cli.microphone import SAMPLE_RATE, DeviceName, Instead, Seconds, meter, opened_microphone
 from speaker_id.cli.wording import TEXTS
-from speaker_id.errors import SpeakerIdError
-from speaker_id.inference.galleries import shown_location
+from speaker_id.errors import SpeakerIdError, UnknownUser
+from speaker_id.inference.galleries import GalleryOptions, shown_location
 from speaker_id.inference.names import shown
 from speaker_id.pretrained.catalogue import model_path
 
@@ -54,6 +68,8 @@ def interactive(
     *,
     model: Model = None,
     gallery: GalleryFile = GALLERY,
+    gallery_key: GalleryKey = None,
+    best: Best = None,
     lang: Annotated[Language, typer.Option(help="Language of the conversation.")] = Language.EN,
     seconds: Seconds = 3.0,
     threshold: Threshold = None,
@@ -77,7 +93,10 @@ def interactive(
             terminal.note("loading", model=found)
             from speaker_id.inference.recognizer import Recognizer
 
-            with Recognizer.load(found, gallery=gallery, threshold=threshold, device=device) as recognizer:
+            options = GalleryOptions(key=gallery_key, best=best)
+            with Recognizer.load(
+                found, gallery=gallery, gallery_options=options, threshold=threshold, device=device
+            ) as recognizer:
                 terminal.note("ready", num=len(recognizer.users()), gallery=shown_location(gallery))
                 converse(recognizer, terminal, lambda: listen(microphone, terminal, seconds))
     except (EOFError, KeyboardInterrupt):  # Ctrl-D and Ctrl-C are ways to leave
@@ -108,7 +127,7 @@ def enrol(recognizer: "Recognizer", terminal: Terminal, hear: Callable[[], Recor
     if not (name := terminal.ask("whose_voice")):
         terminal.say("cancelled", {})
         return
-    result = recognizer.enrol(name, recording)
+    result = recognizer.enrol(name, recording, by=os_user())
     terminal.say("enrolled", asdict(result), user=shown(name), num=result.num_recordings)
     for warning in result.warnings:
         terminal.note("warning", warning=warning)
@@ -116,7 +135,7 @@ def enrol(recognizer: "Recognizer", terminal: Terminal, hear: Callable[[], Recor
 
 def identify(recognizer: "Recognizer", terminal: Terminal, hear: Callable[[], Recording]) -> None:
     result = recognizer.identify(hear())
-    fields = {**asdict(result), "candidates": [match._asdict() for match in result.candidates]}
+    fields = as_fields(result)
     if result.score is None:
         terminal.say("nobody_enrolled", fields)
         return
@@ -132,11 +151,13 @@ def identify(recognizer: "Recognizer", terminal: Terminal, hear: Callable[[], Re
 def remove(recognizer: "Recognizer", terminal: Terminal) -> None:
     if not (name := terminal.ask("whom_to_remove")):
         terminal.say("cancelled", {})
-    elif name in recognizer.users():
-        recognizer.remove(name)
-        terminal.say("removed", {"user": name}, user=shown(name))
-    else:
+        return
+    try:
+        recognizer.remove(name, by=os_user())
+    except UnknownUser:
         terminal.say("unknown_user", {"user": name}, user=shown(name))
+    else:
+        terminal.say("removed", {"user": name}, user=shown(name))
 
 
 def listen(microphone: "Microphone", terminal: Terminal, seconds: float) -> Recording:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from speaker_id.cli.frame import YES, Json, answer, errors
+from speaker_id.cli.frame import YES, Json, answer, errors, pretrained_names
 from speaker_id.pretrained import catalogue
 
 pretrained = typer.Typer(help="List and fetch models that others trained.", no_args_is_help=True, rich_markup_mode=None)
@@ -25,7 +25,12 @@ def list_models(*, as_json: Json = False) -> None:
 
 @pretrained.command()
 def get(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A model of the list.", show_default=False)],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="A model of the list.", show_default=False, autocompletion=pretrained_names
+        ),
+    ],
     *,
     as_json: Json = False,
 ) -> None:

@@ -3,13 +3,26 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from speaker_id.cli.frame import GALLERY, NO, YES, Device, GalleryFile, Json, Model, answer, errors
+from speaker_id.cli.frame import (
+    GALLERY,
+    NO,
+    YES,
+    Best,
+    Device,
+    GalleryFile,
+    GalleryKey,
+    Json,
+    Model,
+    answer,
+    errors,
+    opened_gallery,
+)
 from speaker_id.contracts import Gallery, as_path
-from speaker_id.inference.galleries import is_database, open_gallery, shown_location
+from speaker_id.inference.galleries import GalleryOptions, is_database, open_gallery, shown_location
 from speaker_id.inference.gallery_export import read_export, write_export
 from speaker_id.inference.gallery_import import Outcome, import_export
 from speaker_id.inference.names import shown
@@ -24,6 +37,8 @@ def import_users(
     *,
     model: Model = None,
     gallery: GalleryFile = GALLERY,
+    gallery_key: GalleryKey = None,
+    best: Best = None,
     add: Annotated[bool, typer.Option("--add", help="Add to users who are enrolled already.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
     device: Device = "cpu",
@@ -43,10 +58,11 @@ def import_users(
     Example: speaker-id import audio_db --model campplus-zh-en
     """
     with errors(as_json), ExitStack() as stack:
+        target = _Target(gallery, GalleryOptions(key=gallery_key, best=best), dry_run, stack)
         if source.is_dir():
-            outcomes, ignored = _from_folder(source, model_path(model), gallery, device, add, dry_run, stack)
+            outcomes, ignored = _from_folder(source, model_path(model), target, device, add)
         else:
-            outcomes, ignored = _from_export(source, gallery, add, dry_run, stack), ()
+            outcomes, ignored = _from_export(source, target, add), ()
         found = []
         for outcome in outcomes:
             found.append(outcome)
@@ -64,6 +80,7 @@ def export_gallery(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.", show_default=False)],
     *,
     gallery: GalleryFile = GALLERY,
+    gallery_key: GalleryKey = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -76,44 +93,53 @@ def export_gallery(
     """
     with errors(as_json):
         refuse_existing(file, replace=force)
-        with closing(open_gallery(gallery)) as opened:
+        with opened_gallery(gallery, gallery_key) as opened:
             num_users, num_recordings = write_export(opened, file, replace=force)
     text = f"exported {num_users} users with {num_recordings} recordings into {file}: it is not encrypted"
     fields = {"file": str(file), "num_users": num_users, "num_recordings": num_recordings}
     answer(text, fields, as_json, YES)
 
 
+class _Target(NamedTuple):
+    """Where users are to be taken in."""
+
+    gallery: str
+    options: GalleryOptions
+    dry_run: bool
+    stack: ExitStack  # closes it
+
+    def opened(self, fingerprint: str, dim: int) -> Gallery | None:
+        """The gallery, made where there is none; but not by a dry run."""
+        if self.dry_run and not is_database(self.gallery) and not as_path(self.gallery).exists():
+            return None
+        model: dict[str, Any] = {"fingerprint": fingerprint, "dim": dim}
+        if self.dry_run and is_database(self.gallery):
+            model = {}
+        return self.stack.enter_context(closing(open_gallery(self.gallery, options=self.options, **model)))
+
+
 def _from_folder(
-    source: Path, model: Path, gallery: str, device: str, add: bool, dry_run: bool, stack: ExitStack
+    source: Path, model: Path, target: _Target, device: str, add: bool
 ) -> tuple[Iterator[Outcome], tuple[Path, ...]]:
-    from speaker_id import checkpoint
     from speaker_id.inference.audio_folder import find_recordings, import_folder
+
+    folder = find_recordings(source)
+    from speaker_id import checkpoint
     from speaker_id.inference.embedder import ModelEmbedder
     from speaker_id.inference.recognizer import Recognizer
 
-    folder = find_recordings(source)
     loaded = checkpoint.load(model)
     embedder = ModelEmbedder(loaded, device=device)
-    opened = _opened(gallery, embedder.fingerprint, embedder.dim, dry_run, stack)
+    opened = target.opened(embedder.fingerprint, embedder.dim)
     recognizer = Recognizer(embedder, gallery=opened, operating_point=loaded.operating_point)
     rate = embedder.sample_rate
-    outcomes = import_folder(folder.recordings, recognizer, opened, sample_rate=rate, add=add, dry_run=dry_run)
+    outcomes = import_folder(folder.recordings, recognizer, opened, sample_rate=rate, add=add, dry_run=target.dry_run)
     return outcomes, folder.ignored
 
 
-def _from_export(source: Path, gallery: str, add: bool, dry_run: bool, stack: ExitStack) -> Iterator[Outcome]:
+def _from_export(source: Path, target: _Target, add: bool) -> Iterator[Outcome]:
     export = read_export(source)
-    opened = _opened(gallery, export.fingerprint, export.dim, dry_run, stack)
-    return import_export(export, opened, add=add, dry_run=dry_run)
-
-
-def _opened(gallery: str, fingerprint: str, dim: int, dry_run: bool, stack: ExitStack) -> Gallery | None:
-    """The gallery, made where there is none; but not by a dry run."""
-    if dry_run and not is_database(gallery) and not as_path(gallery).exists():
-        return None
-    if dry_run and is_database(gallery):
-        return stack.enter_context(closing(open_gallery(gallery)))
-    return stack.enter_context(closing(open_gallery(gallery, fingerprint=fingerprint, dim=dim)))
+    return import_export(export, target.opened(export.fingerprint, export.dim), add=add, dry_run=target.dry_run)
 
 
 def _line(outcome: Outcome) -> str:
