@@ -9,7 +9,7 @@ One recording of 192 numbers a user, p50 of what one call takes. mvector's query
 the same vectors; it finds the best user alone, ours the five best, and both have to name the same one. Ours asks the
 file at each query whether another process changed it. "mvector enrol" is what its `register` does once the embedding
 is there: stack, and write the index anew. "first" is opening with the first search, which reads everybody;
-enrolment waits for the disk, and removal for the search of the whole file that proves it.
+enrolment waits for the disk, and removal for the search of the pages that proves it.
 """
 
 import argparse
@@ -54,17 +54,10 @@ def queries_of(rows: np.ndarray, num: int) -> np.ndarray:
 def fill(path: Path, num: int, key: bytes | None) -> None:
     """What `enrol` would write, in one transaction: a million of them would wait for the disk a million times."""
     now = as_text(utc_now())
-    with SqliteGallery.open(path, **MODEL, key=key) as gallery:
-        connection, seal = gallery._connection, gallery._file.seal
-        connection.execute("BEGIN IMMEDIATE")
-        for i, row in enumerate(rows_of(num), start=1):
-            name = f"user {i - 1:07}".encode()
-            sealed = None if key is None else seal.close(name, i, "name")
-            values = (i, seal.lookup(name), sealed, now, now)
-            connection.execute("INSERT INTO users (id, name, sealed_name, created, changed) VALUES (?,?,?,?,?)", values)
-            vector = seal.close(row.tobytes(), i, "embedding")
-            connection.execute("INSERT INTO embeddings (user_id, vector, created) VALUES (?,?,?)", (i, vector, now))
-        connection.execute("COMMIT")
+    with SqliteGallery.open(path, **MODEL, key=key) as gallery, gallery._write() as change:
+        for i, row in enumerate(rows_of(num)):
+            user_id = gallery._users.add(f"user {i:07}".encode(), now, change)
+            gallery._users.add_vectors(user_id, [row.tobytes()], None, now)
 
 
 def p50(call: Callable[[], object], repetitions: int) -> float:

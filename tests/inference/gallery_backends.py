@@ -11,6 +11,9 @@ from typing import Protocol
 
 from speaker_id.contracts import FloatArray, Gallery
 from speaker_id.inference.gallery import SqliteGallery
+from speaker_id.inference.gallery_erasure import WrittenOver
+from speaker_id.inference.gallery_records import as_text
+from speaker_id.inference.gallery_users import Change
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -32,8 +35,17 @@ class Backend(Protocol):
     """One empty store of its own."""
 
     clock: Clock  # of every gallery that it opens
+    key: bytes | None  # that everything is sealed with
 
-    def open(self, *, fingerprint: str = "f", dim: int = 3, best: int | None = None) -> Gallery:
+    def open(
+        self,
+        *,
+        fingerprint: str = "f",
+        dim: int = 3,
+        best: int | None = None,
+        grace: timedelta = timedelta(0),
+        keep_recordings: bool = False,
+    ) -> Gallery:
         """Another connection to the same store, made at the first call."""
         ...
 
@@ -54,18 +66,33 @@ class SqliteBackend:
         self.folder = tempfile.TemporaryDirectory()
         self.path = Path(self.folder.name) / "gallery.db"
 
-    def open(self, *, fingerprint: str = "f", dim: int = 3, best: int | None = None) -> SqliteGallery:
+    def open(
+        self,
+        *,
+        fingerprint: str = "f",
+        dim: int = 3,
+        best: int | None = None,
+        grace: timedelta = timedelta(0),
+        keep_recordings: bool = False,
+    ) -> SqliteGallery:
         return SqliteGallery.open(
-            self.path, fingerprint=fingerprint, dim=dim, best=best, key=self.key, clock=self.clock
+            self.path,
+            fingerprint=fingerprint,
+            dim=dim,
+            best=best,
+            key=self.key,
+            grace=grace,
+            keep_recordings=keep_recordings,
+            clock=self.clock,
         )
 
     def crash(self, gallery: Gallery, user: str, embeddings: FloatArray) -> None:
         assert isinstance(gallery, SqliteGallery)
         connection = gallery._connection
         connection.execute("BEGIN IMMEDIATE")
-        user_id = connection.execute("INSERT INTO users (name) VALUES (?)", (user.encode() + b"?",)).lastrowid
-        vectors = [(user_id, row.tobytes()) for row in embeddings]
-        connection.executemany("INSERT INTO embeddings (user_id, vector) VALUES (?, ?)", vectors)
+        change = Change(gallery._revision() + 1, as_text(self.clock()), WrittenOver([], []))
+        user_id = gallery._users.add(user.encode() + b"?", change.now, change)
+        gallery._users.add_vectors(user_id, [row.tobytes() for row in embeddings], None, change.now)
         connection.close()
 
     def discard(self) -> None:

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from inference.gallery_backends import BACKENDS, START, Backend
-from speaker_id.contracts import FloatArray, Gallery, Match, UserDetails
+from speaker_id.contracts import FloatArray, Gallery, GalleryEvent, Match, UserDetails
 from speaker_id.errors import GalleryError
 
 X, Y, Z = np.eye(3, dtype=np.float32)
 SECOND = timedelta(seconds=1)
+GRACE = 10 * SECOND
+ZONELESS = datetime(2020, 1, 1)
 
 
 @pytest.fixture(params=BACKENDS)
@@ -33,15 +35,21 @@ def users_of(matches: list[Match]) -> list[str]:
     return [match.user for match in matches]
 
 
-def test_details_are_kept_replaced_and_left_alone(backend: Backend, gallery: Gallery) -> None:
+def test_details_are_kept_merged_replaced_and_left_alone(backend: Backend, gallery: Gallery) -> None:
     details = UserDetails({"department": "B", "": "名"}, "signed 2030-01-01, folder 7", START + SECOND)
     gallery.enrol("Ada", X[None], details=details)
     assert gallery.enrolled("Ada") == ("Ada", 1, START, START, details)
     backend.clock.advance(0.5)
     assert gallery.enrol("Ada", Y[None]) == 2  # says nothing of details
     assert gallery.enrolled("Ada") == ("Ada", 2, START, START + 0.5 * SECOND, details)
+    gallery.enrol("Ada", Z[None], details=UserDetails({"department": "C", "floor": "2"}))
+    more = details._replace(metadata={"department": "C", "": "名", "floor": "2"})
+    assert gallery.enrolled("Ada") == ("Ada", 3, START, START + 0.5 * SECOND, more)
+    gallery.enrol("Ada", Z[None], details=UserDetails(consent="again", expires=START + 2 * SECOND))
+    again = more._replace(consent="again", expires=START + 2 * SECOND)
+    assert gallery.enrolled("Ada") == ("Ada", 4, START, START + 0.5 * SECOND, again)
     assert gallery.update("Ada", UserDetails(consent="withdrawn"))
-    assert gallery.enrolled("Ada") == ("Ada", 2, START, START + 0.5 * SECOND, UserDetails(consent="withdrawn"))
+    assert gallery.enrolled("Ada") == ("Ada", 4, START, START + 0.5 * SECOND, UserDetails(consent="withdrawn"))
 
 
 def test_nobody_has_no_details_and_no_embeddings(gallery: Gallery) -> None:
@@ -263,3 +271,225 @@ def test_users_are_counted_without_the_expired(backend: Backend, gallery: Galler
     assert gallery.num_users() == 2
     backend.clock.advance(1.5)
     assert gallery.num_users() == len(gallery.users()) == 1
+
+
+@pytest.fixture
+def forgiving(backend: Backend) -> Iterator[Gallery]:
+    """A gallery with a grace time, that keeps recordings where it has a key to keep them under."""
+    opened = backend.open(grace=GRACE, keep_recordings=backend.key is not None)
+    yield opened
+    opened.close()
+
+
+def everything(gallery: Gallery, user: str) -> tuple[object, ...]:
+    return gallery.enrolled(user), gallery.embeddings(user).tolist(), gallery.recordings(user)
+
+
+def test_a_removed_user_is_nowhere_until_restored_and_then_exactly_as_before(
+    backend: Backend, forgiving: Gallery
+) -> None:
+    other = backend.open()
+    files = [b"one", b"two"] if forgiving.keeps_recordings else None
+    details = UserDetails({"k": "v"}, "signed", START + 60 * SECOND)
+    forgiving.enrol("Ada", np.stack([X, Y]), details=details, recordings=files)
+    forgiving.enrol("Bob", Z[None])
+    before = everything(forgiving, "Ada")
+    assert users_of(other.search(X)) == ["Ada", "Bob"]
+    backend.clock.advance(1)
+    assert forgiving.remove("Ada") is True
+    for gallery in (forgiving, other):
+        assert gallery.users() == {"Bob": 1}
+        assert gallery.num_users() == 1
+        assert users_of(gallery.search(X)) == ["Bob"]
+        assert gallery.enrolled("Ada") is None
+        assert gallery.embeddings("Ada").shape == (0, 3)
+        assert gallery.recordings("Ada") == []
+        assert gallery.update("Ada", UserDetails()) is False
+    assert forgiving.remove("Ada") is False
+    backend.clock.advance(9.9)
+    assert other.restore("Ada") is True  # the grace time is the one of the removal
+    for gallery in (forgiving, other):
+        assert everything(gallery, "Ada") == before
+        assert users_of(gallery.search(X)) == ["Ada", "Bob"]
+    assert forgiving.restore("Ada") is False
+    other.close()
+
+
+def test_after_the_grace_time_nothing_can_be_restored(backend: Backend, forgiving: Gallery) -> None:
+    forgiving.enrol("Ada", X[None])
+    forgiving.remove("Ada")
+    backend.clock.advance(10)
+    assert forgiving.restore("Ada") is False
+    assert actions(forgiving.events()) == ["erase", "remove", "enrol"]
+
+
+def test_enrolling_a_name_anew_erases_whoever_had_it(forgiving: Gallery) -> None:
+    forgiving.enrol("Ada", X[None], details=UserDetails({"k": "v"}))
+    forgiving.remove("Ada")
+    assert forgiving.enrol("Ada", Y[None]) == 1
+    np.testing.assert_array_equal(forgiving.embeddings("Ada"), [Y])
+    assert forgiving.enrolled("Ada") == ("Ada", 1, START, START, UserDetails())
+    assert forgiving.restore("Ada") is False
+    assert actions(forgiving.events()) == ["enrol", "erase", "remove", "enrol"]
+
+
+def test_a_removal_without_grace_time_takes_who_could_be_restored(backend: Backend, forgiving: Gallery) -> None:
+    forgiving.enrol("Ada", X[None])
+    forgiving.remove("Ada")
+    strict = backend.open()
+    assert strict.remove("Ada") is True
+    assert strict.remove("Ada") is False
+    assert strict.restore("Ada") is False
+    strict.close()
+
+
+def test_a_user_whose_time_is_over_cannot_be_restored(backend: Backend, forgiving: Gallery) -> None:
+    forgiving.enrol("Ada", X[None], details=UserDetails(expires=START + 3 * SECOND))
+    forgiving.remove("Ada")
+    backend.clock.advance(3)
+    assert forgiving.restore("Ada") is False
+    assert actions(forgiving.events()) == ["expire", "remove", "enrol"]
+
+
+def test_without_a_grace_time_a_removal_is_for_good(gallery: Gallery) -> None:
+    gallery.enrol("Ada", X[None])
+    assert gallery.remove("Ada") is True
+    assert gallery.restore("Ada") is False
+    assert gallery.restore("Bob") is False
+    assert actions(gallery.events()) == ["erase", "remove", "enrol"]
+
+
+def test_a_grace_time_that_is_none_is_refused(backend: Backend) -> None:
+    for grace in (-SECOND, timedelta(days=4000)):
+        with pytest.raises(GalleryError, match="grace time"):
+            backend.open(grace=grace)
+
+
+def actions(events: list[GalleryEvent]) -> list[str]:
+    return [event.action for event in events]
+
+
+def test_every_change_is_logged_with_who_did_it_and_without_names(backend: Backend, gallery: Gallery) -> None:
+    gallery.enrol("Ada", np.stack([X, Y]), by="front door")
+    backend.clock.advance(1)
+    gallery.update("Ada", UserDetails({"k": "v"}), by="名")
+    gallery.enrol("Bob", Z[None], details=UserDetails(expires=START + 3 * SECOND))
+    gallery.remove("Ada", by="admin")
+    backend.clock.advance(2)
+    gallery.record_copy("tape 7", by="night job")
+    events = gallery.events()
+    ada, bob = events[-1].user_tag, events[-3].user_tag
+    assert ada != bob
+    assert events == [
+        (START + 3 * SECOND, "copy", None, 0, "night job"),
+        (START + 3 * SECOND, "expire", bob, 1, None),
+        (START + SECOND, "erase", ada, 2, "admin"),
+        (START + SECOND, "remove", ada, 2, "admin"),
+        (START + SECOND, "enrol", bob, 1, None),
+        (START + SECOND, "update", ada, 0, "名"),
+        (START, "enrol", ada, 2, "front door"),
+    ]
+    assert gallery.events(user="Ada") == [event for event in events if event.user_tag == ada]
+    assert gallery.events(user="Bob") == [event for event in events if event.user_tag == bob]
+    assert gallery.events(user="Cyd") == []
+    assert gallery.events(limit=2) == events[:2]
+    assert gallery.events(user="Ada", limit=1) == events[2:3]
+    assert "Ada" not in str(events)
+
+
+def test_what_changes_nothing_is_not_logged(gallery: Gallery) -> None:
+    gallery.update("Ada", UserDetails())
+    gallery.remove("Ada")
+    gallery.restore("Ada")
+    with pytest.raises(GalleryError):
+        gallery.enrol("Ada", np.zeros((1, 3)))
+    gallery.search(X)
+    gallery.users()
+    assert gallery.events() == []
+    with pytest.raises(GalleryError, match="at least one"):
+        gallery.events(limit=0)
+
+
+def test_a_name_has_another_tag_in_another_gallery(request: pytest.FixtureRequest, gallery: Gallery) -> None:
+    gallery.enrol("Ada", X[None])
+    for make in BACKENDS.values():
+        elsewhere = make()
+        other = elsewhere.open()
+        other.enrol("Ada", X[None])
+        assert other.events()[0].user_tag != gallery.events()[0].user_tag
+        other.close()
+        elsewhere.discard()
+
+
+def test_the_log_and_the_copies_are_there_after_reopening(backend: Backend) -> None:
+    first = backend.open()
+    first.enrol("Ada", X[None], by="front door")
+    first.record_copy("backup on tape 7, 名")
+    first.close()
+    second = backend.open()
+    assert [(event.action, event.by) for event in second.events()] == [("copy", None), ("enrol", "front door")]
+    assert [event.action for event in second.events(user="Ada")] == ["enrol"]
+    assert second.copies() == [(START, "backup on tape 7, 名")]
+    second.close()
+
+
+def test_copies_are_listed_newest_first(backend: Backend, gallery: Gallery) -> None:
+    assert gallery.copies() == []
+    gallery.record_copy("the first")
+    backend.clock.advance(1)
+    gallery.record_copy("the second")
+    assert gallery.copies() == [(START + SECOND, "the second"), (START, "the first")]
+
+
+def test_an_import_keeps_the_time_of_enrolment(backend: Backend, gallery: Gallery) -> None:
+    gallery.enrol("Ada", X[None], enrolled=START - 20 * SECOND)
+    backend.clock.advance(1)
+    gallery.enrol("Ada", X[None], enrolled=START - 30 * SECOND)
+    gallery.enrol("Ada", X[None], enrolled=START - 10 * SECOND)
+    gallery.enrol("Ada", X[None])
+    assert gallery.enrolled("Ada") == ("Ada", 4, START - 30 * SECOND, START + SECOND, UserDetails())
+    assert actions(gallery.events()) == ["enrol", "import", "import", "import"]
+    elsewhere = (START + SECOND).astimezone(timezone(timedelta(hours=-5)))  # now, in another zone
+    gallery.enrol("Bob", X[None], enrolled=elsewhere)
+    assert gallery.enrolled("Bob") == ("Bob", 1, START + SECOND, START + SECOND, UserDetails())
+    for wrong, reason in ((START + 2 * SECOND, "yet to come"), (ZONELESS, "no time zone")):
+        with pytest.raises(GalleryError, match=reason):
+            gallery.enrol("Cyd", X[None], enrolled=wrong)
+    assert gallery.enrolled("Cyd") is None
+
+
+def test_recordings_are_kept_where_asked_in_the_order_of_the_embeddings(backend: Backend) -> None:
+    if backend.key is None:
+        with pytest.raises(GalleryError, match="give a key"):
+            backend.open(keep_recordings=True)
+        return
+    gallery = backend.open(keep_recordings=True)
+    assert gallery.keeps_recordings
+    large = np.random.default_rng(0).bytes(300_000)
+    gallery.enrol("Ada", np.stack([X, Y]), recordings=[b"one", large])
+    gallery.enrol("Ada", Z[None])
+    gallery.enrol("Ada", Z[None], recordings=[b"four"])
+    gallery.enrol("Bob", X[None], recordings=[b"Bob's"])
+    assert gallery.recordings("Ada") == [b"one", large, None, b"four"]
+    with pytest.raises(GalleryError, match="one file for each"):
+        gallery.enrol("Ada", np.stack([X, Y]), recordings=[b"one"])
+    with pytest.raises(GalleryError, match="one file for each"):
+        gallery.enrol("Ada", X[None], recordings=[b""])
+    other = backend.open()  # keeps no new ones, and gives those that are there
+    assert not other.keeps_recordings
+    assert other.recordings("Ada") == [b"one", large, None, b"four"]
+    assert other.remove("Ada")
+    assert gallery.recordings("Ada") == []
+    assert gallery.recordings("Bob") == [b"Bob's"]
+    other.close()
+    gallery.close()
+
+
+def test_recordings_for_a_gallery_that_keeps_none_are_refused(gallery: Gallery) -> None:
+    assert not gallery.keeps_recordings
+    with pytest.raises(GalleryError, match="keeps no recordings"):
+        gallery.enrol("Ada", X[None], recordings=[b"one"])
+    assert gallery.users() == {}
+    gallery.enrol("Ada", X[None])
+    assert gallery.recordings("Ada") == [None]
+    assert gallery.recordings("Bob") == []

@@ -89,7 +89,7 @@ def test_a_key_for_a_gallery_that_is_not_encrypted_is_refused(path: Path) -> Non
 
 MOVES = {
     "another user's voice": "UPDATE embeddings SET vector = (SELECT vector FROM embeddings WHERE user_id = 2)",
-    "the name as a voice": "UPDATE embeddings SET vector = (SELECT sealed_name FROM users WHERE id = 1)",
+    "the name as a voice": "UPDATE embeddings SET vector = (SELECT content FROM texts WHERE user_id = 1)",
     "one byte": "UPDATE embeddings SET vector = CAST(substr(vector, 1, 40) || x'7F' || substr(vector, 42) AS BLOB)",
     "cut short": "UPDATE embeddings SET vector = substr(vector, 1, 5)",
 }
@@ -144,10 +144,10 @@ def test_a_rotation_that_fails_half_way_changes_nothing(path: Path) -> None:
     with filled(path) as gallery:
         # The last user's record cannot be opened, so everything before it was sealed anew in vain.
         gallery._connection.execute("UPDATE embeddings SET vector = x'00' WHERE user_id = 2")
-        before = gallery._connection.execute("SELECT name, sealed_name, details FROM users").fetchall()
+        before = gallery._connection.execute("SELECT * FROM texts").fetchall()
         with pytest.raises(GalleryError, match="altered"):
             gallery.rotate_key(KEY, OTHER)
-        assert gallery._connection.execute("SELECT name, sealed_name, details FROM users").fetchall() == before
+        assert gallery._connection.execute("SELECT * FROM texts").fetchall() == before
         assert gallery.enrolled("Grace Hopper") is not None
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from speaker_id.contracts import Match, UserDetails
 from speaker_id.errors import GalleryError
-from speaker_id.inference import gallery_file
+from speaker_id.inference import gallery_schema
 from speaker_id.inference.gallery import SqliteGallery
 
 X, Y, Z = np.eye(3, dtype="<f4")
@@ -62,7 +62,7 @@ def test_a_gallery_of_format_1_is_brought_up_with_everything_in_it(path: Path) -
         assert gallery.update("名", UserDetails(consent="asked again"))
         assert gallery.enrol("Bob", X[None]) == 2
         assert gallery.remove("Bob")
-    assert version_of(path) == gallery_file.SCHEMA_VERSION
+    assert version_of(path) == gallery_schema.SCHEMA_VERSION
     with SqliteGallery.open(path) as gallery:  # a second time there is nothing to do
         assert gallery.users() == {"名": 2}
 
@@ -80,8 +80,8 @@ def test_a_migrated_file_has_the_schema_of_a_new_one(path: Path) -> None:
 
 
 def test_a_migration_that_fails_leaves_the_old_file_as_it_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = (*gallery_file.VERSION_2, "CREATE TABLE users (id)")
-    monkeypatch.setattr(gallery_file, "STEPS", (gallery_file.VERSION_1, broken))
+    *steps, last = gallery_schema.STEPS
+    monkeypatch.setattr(gallery_schema, "STEPS", (*steps, (*last, "CREATE TABLE users (id)")))
     with pytest.raises(GalleryError, match="already exists"):
         SqliteGallery.open(path)
     assert version_of(path) == 1

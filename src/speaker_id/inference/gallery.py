@@ -7,30 +7,36 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Self
 
 import numpy as np
 
 from speaker_id.contracts import Enrolled, FloatArray, GalleryCopy, GalleryEvent, Match, UserDetails
-from speaker_id.errors import GalleryError
-from speaker_id.inference.gallery_erasure import Erasure, Proof, found_in, traces_of
+from speaker_id.errors import ConfigError, GalleryError
+from speaker_id.inference.gallery_backup import write_backup
+from speaker_id.inference.gallery_erasure import NOTHING, Erasure, Proof, WrittenOver, compact, prove_erased
+from speaker_id.inference.gallery_events import EventTable
 from speaker_id.inference.gallery_file import (
     GalleryFile,
-    empty_log,
     gallery_errors,
+    num_free_pages,
     open_file,
-    side_files,
     transaction,
+    write_anew,
 )
 from speaker_id.inference.gallery_index import Found
-from speaker_id.inference.gallery_reader import VoiceReader, read_vectors
+from speaker_id.inference.gallery_listing import UserList
+from speaker_id.inference.gallery_reader import VoiceReader
 from speaker_id.inference.gallery_records import (
     as_text,
-    as_time,
     check_best,
     check_details,
+    check_enrolled,
+    check_grace,
     check_limit,
-    details_from_json,
+    check_recordings,
+    merged,
     unit_rows,
     utc_now,
 )
@@ -38,8 +44,7 @@ from speaker_id.inference.gallery_rotation import seal_anew
 from speaker_id.inference.gallery_seal import KeySource, open_seal
 from speaker_id.inference.gallery_users import Change, UserTable
 from speaker_id.inference.names import encode_name
-
-ALIVE = "(expires IS NULL OR expires > ?)"
+from speaker_id.inference.private_file import refuse_existing
 
 
 class SqliteGallery:
@@ -48,24 +53,30 @@ class SqliteGallery:
     An acknowledged change is on the disk: it survives a killed process and a power cut. Any number of threads and
     processes may share the file; each sees the others' changes at its next call. After `fork`, open anew.
 
-    With a key, embeddings, names, metadata and consent are sealed on the disk. Readable there stay: how many users
-    and recordings there are, when they were enrolled and changed and when they expire, and the model's fingerprint.
+    With a key, embeddings, names, metadata and consent are sealed on the disk, and recordings are never there without
+    one. Readable stay: how many users and recordings there are, when they were enrolled and changed and when they
+    expire, what was done when (not to whom, nor by whom), and the model's fingerprint.
     """
 
-    keeps_recordings = False
-
-    def __init__(self, file: GalleryFile, best: int | None, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        file: GalleryFile,
+        *,
+        best: int | None,
+        grace: timedelta,
+        keep_recordings: bool,
+        clock: Callable[[], datetime],
+    ) -> None:
         """Use `SqliteGallery.open`."""
         self.path = file.path
         self.fingerprint = file.fingerprint
         self.dim = file.dim
         self.best = best
-        self._file = file
-        self._connection = file.connection
+        self.grace = grace
+        self.keeps_recordings = keep_recordings
         self._clock = clock
         self._lock = threading.Lock()
-        self._voices = VoiceReader(file, best)
-        self._users = UserTable(file)
+        self._use(file)
 
     @classmethod
     def open(
@@ -85,13 +96,17 @@ class SqliteGallery:
         Without them an existing gallery opens for what needs no model: `users` and `remove`. `best=None` scores by
         the cosine with a user's mean direction, `best=k` by the mean of the k best cosines with that user's
         recordings. `key` is 32 bytes, a file that holds them, or "env:NAME"; a new gallery is encrypted with it.
-        A gallery of an older version is brought to this one, all or nothing. `clock` tells the time in UTC.
-        Raises GalleryError when the file is something else, cannot be written, holds the embeddings of another model
-        or is encrypted with another key.
+        `grace` is how long what this gallery removes can be restored. `keep_recordings` stores those given to `enrol`,
+        which takes a key. A gallery of an older version is brought to this one, all or nothing. `clock` tells the time
+        in UTC. Raises GalleryError when the file is something else, cannot be written, holds the embeddings of another
+        model or is encrypted with another key.
         """
-        if keep_recordings or grace:
-            raise GalleryError("this gallery keeps no recordings yet, and has no grace time")
-        return cls(open_file(path, fingerprint, dim, key), check_best(best), clock)
+        check_best(best)
+        check_grace(grace)
+        if keep_recordings and key is None:
+            raise GalleryError("recordings are kept encrypted only: give a key, or do not ask to keep them")
+        file = open_file(path, fingerprint, dim, key)
+        return cls(file, best=best, grace=grace, keep_recordings=keep_recordings, clock=clock)
 
     def enrol(
         self,
@@ -105,18 +120,25 @@ class SqliteGallery:
     ) -> int:
         """Keep recordings of a user: unit rows (n, E). Returns the number kept of that user now; all or nothing.
 
-        `details` replace those there were; None leaves them.
+        `details` are merged into those there were, `recordings` are their files, `enrolled` is when they were first
+        kept elsewhere. Whoever was removed under this name, and could be restored, is erased.
         """
         name = encode_name(user)
-        if recordings is not None:
-            raise GalleryError(f"{self.path} keeps no recordings")
         rows = unit_rows(embeddings, self.dim)
-        checked = details and check_details(details, self._clock())
+        check_recordings(recordings, len(rows), self.keeps_recordings)
+        now = self._clock()
+        checked = details and check_details(details, now)
+        first = as_text(check_enrolled(enrolled, now))
         with self._write() as change:
-            user_id = self._users.find(name) or self._users.add(name, change)
-            kept = self._users.add_vectors(user_id, [row.tobytes() for row in rows], change)
-            self._users.touch(user_id, checked, change)
-        self._prove_erased(change)
+            if (removed := self._users.find_removed(name)) is not None:
+                self._erase(removed, "erase", change, by)
+            user_id = self._users.find(name) or self._users.add(name, first, change)
+            kept = self._users.add_vectors(user_id, [row.tobytes() for row in rows], recordings, first)
+            if checked is not None:
+                self._users.set_details(user_id, merged(self._users.details(user_id), checked), change)
+            self._log(user_id, "enrol" if enrolled is None else "import", change, num_recordings=len(rows), by=by)
+            self._users.touch(user_id, first, change)
+        self._prove(change)
         return kept
 
     def update(self, user: str, details: UserDetails, *, by: str | None = None) -> bool:
@@ -125,85 +147,107 @@ class SqliteGallery:
         checked = check_details(details, self._clock())
         with self._write() as change:
             if (user_id := self._users.find(name)) is not None:
-                self._users.touch(user_id, checked, change)
-        self._prove_erased(change)
+                self._users.set_details(user_id, checked, change)
+                self._log(user_id, "update", change, by=by)
+                self._users.touch(user_id, change.now, change)
+        self._prove(change)
         return user_id is not None
 
     def remove(self, user: str, *, by: str | None = None) -> bool:
-        """Delete a user, as `erase` does; False if there is none of that name."""
-        return self.erase(user) is not None
+        """Take a user out of everything at once; False if there is none of that name.
 
-    def erase(self, user: str) -> Erasure | None:
-        """Delete a user and prove it; None if there is none of that name.
-
-        The bytes are overwritten in the file, not only unlinked (`secure_delete`), the log is emptied, this process's
-        memory of the voice is overwritten, and then the file is searched for what was stored. Should anything be left
-        (SQLite copies records when it splits a page), the whole file is written anew. The search costs time and, while
-        it lasts, memory in proportion to the file. `proof.left` is not 0 while another process is in the middle of a
-        long reading: the log is then emptied at the next such call, or when the file is last closed.
-
-        Out of reach are backups, snapshots and exports made before, what a journalling or copy-on-write file system
-        keeps, blocks that an SSD has set aside, and swap. With a key, destroying the key reaches those too.
+        With a grace time the user can be restored until it is over, and the next write then erases; without one the
+        user is erased now, as `erase` does.
         """
+        if not self.grace:
+            return self.erase(user, by=by) is not None
         name = encode_name(user)
-        num_recordings = 0
         with self._write() as change:
             if (user_id := self._users.find(name)) is not None:
-                num_recordings = self._users.delete([user_id], change)
-        proof = self._prove_erased(change)
-        return None if user_id is None else Erasure(user, num_recordings, proof)
+                self._log(user_id, "remove", change, num_recordings=self._users.num_recordings(user_id), by=by)
+                self._users.hide(user_id, as_text(self._clock() + self.grace), change)
+        self._prove(change)
+        return user_id is not None
 
     def restore(self, user: str, *, by: str | None = None) -> bool:
-        encode_name(user)
-        return False
+        """Undo `remove`, with everything as it was; False once the grace time is over, or the name enrolled anew."""
+        name = encode_name(user)
+        with self._write() as change:
+            if (user_id := self._users.find_removed(name)) is not None:
+                self._log(user_id, "restore", change, num_recordings=self._users.num_recordings(user_id), by=by)
+                self._users.show(user_id, change)
+        self._prove(change)
+        return user_id is not None
 
-    def recordings(self, user: str) -> list[bytes | None]:
-        return [None] * len(self.embeddings(user))
+    def erase(self, user: str, *, by: str | None = None) -> Erasure | None:
+        """Erase a user now, removed before or not, and prove it; None if there is none of that name.
 
-    def events(self, *, user: str | None = None, limit: int = 1000) -> list[GalleryEvent]:
-        return []
+        The bytes are written over in the file, the log is emptied, this process's memory of the voice is overwritten,
+        and the pages that held the user are searched for what was stored. Should anything be left, or could it ever
+        have been elsewhere in the file, the whole file is written anew. That apart, the time it takes does not depend
+        on the file's size. `proof.left` is not 0 while another process is in the middle of a long reading: the log is
+        then emptied at the next such call, or when the file is last closed.
 
-    def record_copy(self, description: str, *, by: str | None = None) -> None:
-        pass
-
-    def copies(self) -> list[GalleryCopy]:
-        return []
+        Out of reach are the `copies` made before, what a journalling or copy-on-write file system keeps, blocks that
+        an SSD has set aside, and swap. With a key, destroying the key reaches those too.
+        """
+        name = encode_name(user)
+        num_recordings, copies = 0, []
+        with self._write() as change:
+            there = self._users.find(name)
+            user_id = self._users.find_removed(name) if there is None else there
+            if user_id is not None:
+                copies = self._events.copies()
+                num_recordings = self._users.num_recordings(user_id)
+                if there is not None:
+                    self._log(user_id, "remove", change, num_recordings=num_recordings, by=by)
+                self._erase(user_id, "erase", change, by)
+        proof = self._prove(change)
+        return None if user_id is None else Erasure(user, num_recordings, proof, tuple(copies))
 
     def users(self) -> dict[str, int]:
         """Every user with the number of recordings kept, by name."""
-        query = f"""SELECT users.id, name, sealed_name, COUNT(embeddings.id) FROM users
-                    LEFT JOIN embeddings ON user_id = users.id WHERE {ALIVE} GROUP BY users.id"""
         with self._reading() as (_, now):
-            found = self._connection.execute(query, (now,)).fetchall()
-            return dict(sorted((self._users.open_name(*row), count) for *row, count in found))
+            return self._list.users(now)
 
     def num_users(self) -> int:
         """How many users there are, without reading their names."""
         with self._reading() as (_, now):
-            (count,) = self._connection.execute(f"SELECT COUNT(*) FROM users WHERE {ALIVE}", (now,)).fetchone()
-            return int(count)
+            return self._list.num_users(now)
 
     def enrolled(self, user: str) -> Enrolled | None:
         """One user with details and times; None if there is none of that name."""
-        query = f"""SELECT users.id, COUNT(embeddings.id), users.created, changed, details, expires FROM users
-                    LEFT JOIN embeddings ON user_id = users.id WHERE name = ? AND {ALIVE} GROUP BY users.id"""
-        lookup = self._file.seal.lookup(encode_name(user))
         with self._reading() as (_, now):
-            if (row := self._connection.execute(query, (lookup, now)).fetchone()) is None:
-                return None
-        user_id, num, created, changed, stored, expires = row
-        text = None if stored is None else self._file.seal.open(stored, user_id, "details")
-        details = details_from_json(text, None if expires is None else as_time(expires))
-        return Enrolled(user, num, as_time(created), as_time(changed), details)
+            return self._list.enrolled(user, encode_name(user), now)
 
     def embeddings(self, user: str) -> FloatArray:
         """What is kept of a user: unit rows (n, E), in the order of enrolment; (0, E) if there is none of that name."""
-        query = f"""SELECT user_id, vector FROM embeddings JOIN users ON users.id = user_id WHERE name = ? AND {ALIVE}
-                    ORDER BY embeddings.id"""
-        lookup = self._file.seal.lookup(encode_name(user))
         with self._reading() as (_, now):
-            rows = self._connection.execute(query, (lookup, now)).fetchall()
-            return np.array(read_vectors(self._file, rows)[1], np.float32)
+            return self._list.embeddings(encode_name(user), now)
+
+    def recordings(self, user: str) -> list[bytes | None]:
+        """The files that the embeddings were made of, in the same order; None for one that was not kept."""
+        with self._reading() as (_, now):
+            return self._list.recordings(encode_name(user), now)
+
+    def events(self, *, user: str | None = None, limit: int = 1000) -> list[GalleryEvent]:
+        """The audit log, newest first; with `user` what concerns that name, whether or not there is such a user."""
+        check_limit(limit)
+        name = None if user is None else encode_name(user)
+        with self._reading():
+            return self._events.newest(name, limit)
+
+    def record_copy(self, description: str, *, by: str | None = None) -> None:
+        """Note that an export or backup was made: its place, in words."""
+        with self._write() as change:
+            self._events.add("copy", change, by=by)
+            self._events.add_copy(description, change)
+        self._prove(change)
+
+    def copies(self) -> list[GalleryCopy]:
+        """Exports and backups that were made of this gallery, newest first."""
+        with self._reading():
+            return self._events.copies()
 
     def search(self, embedding: FloatArray, *, limit: int = 5) -> list[Match]:
         """The users most like an embedding (E,): raw cosines, best first, ties by name."""
@@ -219,24 +263,37 @@ class SqliteGallery:
             found = self._voices.search(queries, limit, revision, now)
             return [self._matches(each, limit) for each in found]
 
-    def rotate_key(self, old: KeySource | None, new: KeySource | None) -> None:
+    def rotate_key(self, old: KeySource | None, new: KeySource | None, *, by: str | None = None) -> None:
         """Seal everything anew, all or nothing: from None encrypts a gallery, to None decrypts it.
 
         Processes that have the gallery open get a GalleryError at their next call and open it with the new key. The
-        file is written anew, so that nothing under the old key is left in it.
+        file is written anew, so that nothing under the old key is left in it. Copies stay under the old one.
         """
         old_seal, new_seal = open_seal(old), open_seal(new)
         with self._lock, gallery_errors(self.path):
             with transaction(self._connection):
-                (key_check,) = self._connection.execute("SELECT key_check FROM meta").fetchone()
+                revision, key_check = self._connection.execute("SELECT revision, key_check FROM meta").fetchone()
                 if not old_seal.fits(key_check):
                     raise GalleryError(f"the old key is not the one of {self.path}: nothing was changed")
                 seal_anew(self._connection, old_seal, new_seal)
-            self._file = self._file._replace(seal=new_seal)
-            self._voices = VoiceReader(self._file, self.best)
-            self._users = UserTable(self._file)
-            self._connection.execute("VACUUM")
-            empty_log(self._connection)
+                file = self._file._replace(seal=new_seal)
+                change = Change(revision + 1, as_text(self._clock()), WrittenOver([], []))
+                EventTable(file).add("rotate key", change, by=by)
+            self._use(file)
+            write_anew(self._connection)
+
+    def backup(self, path: Path, *, replace: bool = False, by: str | None = None) -> None:
+        """Copy the whole gallery, as it is at one moment, into another file; the copy is noted first.
+
+        Whatever was removed and can still be restored is in the copy too. Raises ConfigError for a place that cannot
+        be written, or where a file is already.
+        """
+        if path.absolute() == self.path:
+            raise ConfigError(f"{path} is the gallery itself: give the copy another place")
+        refuse_existing(path, replace=replace)
+        self.record_copy(f"backup {path.absolute()}", by=by)
+        with self._lock, gallery_errors(self.path):
+            write_backup(self._connection, path, replace=replace)
 
     def close(self) -> None:
         with self._lock, gallery_errors(self.path):
@@ -248,6 +305,14 @@ class SqliteGallery:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
+    def _use(self, file: GalleryFile) -> None:
+        self._file = file
+        self._connection = file.connection
+        self._voices = VoiceReader(file, self.best)
+        self._users = UserTable(file)
+        self._list = UserList(file, self._users)
+        self._events = EventTable(file)
+
     @contextmanager
     def _reading(self) -> Iterator[tuple[int, str]]:
         """One moment of the gallery; gives its revision and the time."""
@@ -258,34 +323,36 @@ class SqliteGallery:
     def _write(self) -> Iterator[Change]:
         """One transaction, which also erases those whose time is over; whatever leaves it early has changed nothing."""
         with self._lock, gallery_errors(self.path), transaction(self._connection):
-            change = Change(self._revision() + 1, as_text(self._clock()), [])
-            before = self._connection.total_changes
-            self._users.delete(self._users.expired(change.now), change)
+            change = Change(self._revision() + 1, as_text(self._clock()), WrittenOver([], []))
+            before, free_before = self._connection.total_changes, num_free_pages(self._connection)
+            for user_id, action in self._users.overdue(change.now):
+                self._erase(user_id, action, change)
             yield change
             if self._connection.total_changes > before:
-                self._connection.execute("UPDATE meta SET revision = ?", (change.revision,))
+                freed = num_free_pages(self._connection) - free_before
+                written_over = sum(map(len, change.written.put))
+                query = """UPDATE meta SET revision = ?, free_pages = free_pages + ?, written_over = written_over + ?"""
+                self._connection.execute(query, (change.revision, freed, written_over))
+                if written_over:
+                    compact(self._connection)
 
-    def _prove_erased(self, change: Change) -> Proof:
-        """Make sure that what a committed change deleted is in no file.
+    def _log(
+        self, user_id: int, action: str, change: Change, *, num_recordings: int = 0, by: str | None = None
+    ) -> None:
+        self._events.add(action, change, tag=self._users.tag(user_id), num_recordings=num_recordings, by=by)
 
-        The pages are read through the connection. To open and close the file beside it would drop the POSIX locks of
-        this process, and other writers would write over ours (sqlite.org/howtocorrupt.html, 2.2).
-        """
-        traces = traces_of(change.erased)
-        if not change.erased:
-            return Proof((), 0, 0, False)
-        rewritten = False
+    def _erase(self, user_id: int, action: str, change: Change, by: str | None = None) -> None:
+        self._log(user_id, action, change, num_recordings=self._users.num_recordings(user_id), by=by)
+        self._users.erase(user_id, change)
+
+    def _prove(self, change: Change) -> Proof:
+        """Make sure that what a committed change wrote over is in no file, nor in the memory of the index."""
+        if not change.written.gone:
+            return NOTHING
         with self._lock, gallery_errors(self.path):
             with transaction(self._connection, "DEFERRED"):
                 self._voices.follow(self._revision())
-            left = traces
-            if empty_log(self._connection):  # now the file is all there is
-                left = found_in(self._connection.serialize(), traces)
-                left -= self._users.held(left)
-                if rewritten := bool(left):
-                    self._connection.execute("VACUUM")
-                    left = found_in(self._connection.serialize(), left) if empty_log(self._connection) else left
-        return Proof(tuple(side_files(self.path)), len(traces), len(left), rewritten)
+            return prove_erased(self._file, change.written, self._users.held)
 
     def _revision(self) -> int:
         """Which change was the last; raises GalleryError if that one took our key away."""

@@ -1,4 +1,4 @@
-"""The file behind a gallery: its schema, its settings, and whether a file is one."""
+"""The file behind a gallery: its settings, its transactions, and whether a file is one."""
 
 from __future__ import annotations
 
@@ -10,41 +10,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from speaker_id.errors import GalleryError
-from speaker_id.inference.gallery_seal import KeySource, Plain, Seal, open_seal
+from speaker_id.inference.gallery_schema import APPLICATION_ID, migrate
+from speaker_id.inference.gallery_seal import KeySource, Seal
 
-APPLICATION_ID = 0x53504B47  # "SPKG", in the file's header
-SCHEMA_VERSION = 2
 BUSY_SECONDS = 30.0  # how long to wait for another process's transaction
-
-# One statement per entry: executescript() would commit the transaction that they have to share.
-VERSION_1 = (
-    "CREATE TABLE meta (fingerprint TEXT NOT NULL, dim INTEGER NOT NULL)",
-    """CREATE TABLE users (
-        id INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE, created TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP)""",
-    """CREATE TABLE embeddings (
-        id INTEGER PRIMARY KEY, user_id INTEGER NOT NULL REFERENCES users ON DELETE CASCADE,
-        vector BLOB NOT NULL, created TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP)""",
-    "CREATE INDEX embeddings_of_user ON embeddings (user_id)",
-    f"PRAGMA application_id = {APPLICATION_ID}",
-)
-# Readers ask for the users and removals of later revisions than their own. `name` is the name itself, or with a key
-# its HMAC, and then `sealed_name` holds it. Times are UTC and sort as text.
-VERSION_2 = (
-    "ALTER TABLE meta ADD COLUMN revision INTEGER NOT NULL DEFAULT 0",
-    "ALTER TABLE meta ADD COLUMN key_check BLOB",  # NULL: nothing is sealed
-    "ALTER TABLE users ADD COLUMN sealed_name BLOB",
-    "ALTER TABLE users ADD COLUMN details BLOB",
-    "ALTER TABLE users ADD COLUMN changed TEXT NOT NULL DEFAULT ''",
-    "ALTER TABLE users ADD COLUMN expires TEXT",
-    "ALTER TABLE users ADD COLUMN revision INTEGER NOT NULL DEFAULT 0",
-    """UPDATE users SET changed =
-        MAX(created, COALESCE((SELECT MAX(created) FROM embeddings WHERE user_id = users.id), created))""",
-    "CREATE INDEX users_by_revision ON users (revision)",
-    "CREATE INDEX users_that_expire ON users (expires) WHERE expires IS NOT NULL",
-    "CREATE TABLE removed (revision INTEGER NOT NULL, user_id INTEGER NOT NULL)",  # numbers only, no names
-    "CREATE INDEX removed_by_revision ON removed (revision)",
-)
-STEPS = (VERSION_1, VERSION_2)  # a new file takes all of them, an older one those it lacks
 
 
 class GalleryFile(NamedTuple):
@@ -55,6 +24,7 @@ class GalleryFile(NamedTuple):
     fingerprint: str
     dim: int
     seal: Seal
+    tag_key: bytes
 
 
 def open_file(
@@ -73,13 +43,14 @@ def open_file(
         try:
             _configure(connection, path)
             with transaction(connection):  # two processes may create the same gallery at once
-                created = _migrate(connection, path, fingerprint, dim)
+                seal, tag_key = migrate(connection, path, fingerprint, dim, key)
                 held_fingerprint, held_dim = _model(connection, path, fingerprint, dim)
-                seal = _seal(connection, path, key, created)
+            if not connection.execute("SELECT tidy FROM meta").fetchone()[0]:  # it comes from an older version
+                write_anew(connection)
         except BaseException:
             connection.close()
             raise
-    return GalleryFile(path, connection, held_fingerprint, held_dim, seal)
+    return GalleryFile(path, connection, held_fingerprint, held_dim, seal, tag_key)
 
 
 @contextmanager
@@ -108,6 +79,18 @@ def empty_log(connection: sqlite3.Connection) -> bool:
     return not busy
 
 
+def write_anew(connection: sqlite3.Connection) -> None:
+    """The whole file again, without anything that is not in use; outside of transactions."""
+    connection.execute("VACUUM")
+    connection.execute("UPDATE meta SET tidy = 1, free_pages = 0")
+    empty_log(connection)
+
+
+def num_free_pages(connection: sqlite3.Connection) -> int:
+    (num,) = connection.execute("PRAGMA freelist_count").fetchone()
+    return int(num)
+
+
 def side_files(path: Path) -> list[Path]:
     """Every file of the gallery."""
     return [file for suffix in ("", "-wal", "-shm", "-journal") if (file := Path(f"{path}{suffix}")).exists()]
@@ -121,26 +104,9 @@ def _configure(connection: sqlite3.Connection, path: Path) -> None:
     # temp_store: VACUUM copies everybody, and that copy must not reach another disk.
     for setting in ("journal_mode = WAL", "synchronous = FULL", "fullfsync = ON", "temp_store = MEMORY"):
         connection.execute(f"PRAGMA {setting}")
-    for setting in ("secure_delete = ON", "foreign_keys = ON"):
+    # foreign_keys: what a migration drops must not take other tables' rows along.
+    for setting in ("secure_delete = ON", "foreign_keys = OFF"):
         connection.execute(f"PRAGMA {setting}")
-
-
-def _migrate(connection: sqlite3.Connection, path: Path, fingerprint: str | None, dim: int | None) -> bool:
-    """Bring the schema to our version; True if the gallery is new."""
-    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version == 0 and (fingerprint is None or dim is None):
-        raise GalleryError(f"{path} holds no gallery yet: enrol somebody first")
-    if version > SCHEMA_VERSION:
-        raise GalleryError(
-            f"{path} has gallery format {version}, this program reads {SCHEMA_VERSION}: update speaker-id"
-        )
-    if version < SCHEMA_VERSION:
-        for statement in (statement for step in STEPS[version:] for statement in step):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-    if version == 0:
-        connection.execute("INSERT INTO meta (fingerprint, dim) VALUES (?, ?)", (fingerprint, dim))
-    return version == 0
 
 
 def _model(connection: sqlite3.Connection, path: Path, fingerprint: str | None, dim: int | None) -> tuple[str, int]:
@@ -152,21 +118,3 @@ def _model(connection: sqlite3.Connection, path: Path, fingerprint: str | None, 
             "again in a new one"
         )
     return held_fingerprint, held_dim
-
-
-def _seal(connection: sqlite3.Connection, path: Path, key: KeySource | None, created: bool) -> Seal:
-    if created:
-        seal = open_seal(key) if key is not None else Plain()
-        connection.execute("UPDATE meta SET key_check = ?", (seal.key_check(),))
-        return seal
-    (key_check,) = connection.execute("SELECT key_check FROM meta").fetchone()
-    if key_check is None:
-        if key is not None:
-            raise GalleryError(f"{path} is not encrypted: open it without a key, or encrypt it with rotate_key")
-        return Plain()
-    if key is None:
-        raise GalleryError(f"{path} is encrypted: give its key")
-    seal = open_seal(key)
-    if not seal.fits(key_check):
-        raise GalleryError(f"this is not the key of {path}: give the one that it was encrypted with")
-    return seal

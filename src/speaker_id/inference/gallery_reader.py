@@ -56,12 +56,15 @@ class VoiceReader:
         execute = self._file.connection.execute
         self._expiries = dict(execute("SELECT id, expires FROM users WHERE expires IS NOT NULL"))
         (num,) = execute("SELECT COUNT(*) FROM embeddings").fetchone()
-        rows = self._read_rows("SELECT user_id, vector FROM embeddings ORDER BY id", (), num)
-        self._index, self._revision = VoiceIndex(self._best, *rows), revision
-        return self._index
+        query = "SELECT user_id, vector FROM embeddings WHERE typeof(vector) = 'blob' ORDER BY id"
+        index = VoiceIndex(self._best, *self._read_rows(query, (), num))
+        removed = [user_id for (user_id,) in execute("SELECT id FROM users WHERE erase_at IS NOT NULL")]
+        index.replace(_ids(removed), *self._nobody())
+        self._index, self._revision = index, revision
+        return index
 
     def _read_changes(self, index: VoiceIndex, revision: int) -> VoiceIndex:
-        """Removals first: a number may have been given again."""
+        """Removed, and to be restored yet, is a change like any other."""
         execute, since = self._file.connection.execute, (self._revision,)
         gone = [user_id for (user_id,) in execute("SELECT user_id FROM removed WHERE revision > ?", since)]
         changed = dict(execute("SELECT id, expires FROM users WHERE revision > ?", since))
@@ -70,7 +73,8 @@ class VoiceReader:
         for user_id in [*gone, *changed]:
             self._expiries.pop(user_id, None)
         self._expiries |= {user_id: expires for user_id, expires in changed.items() if expires is not None}
-        query = """SELECT user_id, vector FROM embeddings WHERE user_id IN (SELECT id FROM users WHERE revision > ?)
+        query = """SELECT user_id, vector FROM embeddings
+                   WHERE user_id IN (SELECT id FROM users WHERE revision > ? AND erase_at IS NULL)
                    ORDER BY user_id, id"""
         index.replace(_ids([*gone, *changed]), *self._read_rows(query, since, 0))
         self._revision = revision

@@ -1,7 +1,8 @@
 """What enters and leaves any gallery: rows of length one, details, times."""
 
 import json
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -34,6 +35,37 @@ def check_best(best: int | None) -> int | None:
     return best
 
 
+def check_grace(grace: timedelta) -> None:
+    if not timedelta(0) <= grace <= timedelta(days=3650):
+        raise GalleryError(f"a grace time of {grace} is none: give one between 0 and 3650 days")
+
+
+def check_recordings(recordings: Sequence[bytes] | None, num: int, keeps_recordings: bool) -> None:
+    if recordings is None:
+        return
+    if not keeps_recordings:
+        raise GalleryError("this gallery keeps no recordings: open it with a key and keep_recordings, or give none")
+    if len(recordings) != num or not all(isinstance(recording, bytes) and recording for recording in recordings):
+        raise GalleryError(f"{len(recordings)} recordings for {num} embeddings: give the bytes of one file for each")
+
+
+def check_enrolled(enrolled: datetime | None, now: datetime) -> datetime:
+    """When recordings were first kept, in UTC: now, or a time before. Raises GalleryError for one to come."""
+    if enrolled is None:
+        return now
+    first = _in_utc(enrolled, "the time of enrolment")
+    if first > now:
+        raise GalleryError(f"the time of enrolment, {first}, is yet to come: is the clock right, here and there?")
+    return first
+
+
+def merged(before: UserDetails, details: UserDetails) -> UserDetails:
+    """`details` over those there were: what they say nothing of stays."""
+    consent = before.consent if details.consent is None else details.consent
+    expires = before.expires if details.expires is None else details.expires
+    return UserDetails({**before.metadata, **details.metadata}, consent, expires)
+
+
 def check_details(details: UserDetails, now: datetime) -> UserDetails:
     """The details with `expires` in UTC. Raises GalleryError for what could not be kept as it is."""
     for key, value in details.metadata.items():
@@ -45,7 +77,7 @@ def check_details(details: UserDetails, now: datetime) -> UserDetails:
     _check_unicode("consent", details.consent or "")
     if details.expires is None:
         return details
-    expires = _in_utc(details.expires)
+    expires = _in_utc(details.expires, "the time to expire")
     if expires <= now:
         raise GalleryError(f"the time to expire, {expires}, is over: give one to come, or remove the user")
     return details._replace(expires=expires)
@@ -82,10 +114,10 @@ def _check_unicode(what: str, text: str) -> None:
         raise GalleryError(f"{what} {shown(text)} is not valid Unicode text: pass it as UTF-8") from error
 
 
-def _in_utc(moment: datetime) -> datetime:
+def _in_utc(moment: datetime, what: str) -> datetime:
     if moment.utcoffset() is None:
-        raise GalleryError(f"the time to expire, {moment}, has no time zone: say which, such as UTC")
+        raise GalleryError(f"{what}, {moment}, has no time zone: say which, such as UTC")
     try:
         return moment.astimezone(UTC)
     except OverflowError as error:
-        raise GalleryError(f"the time to expire, {moment}, is beyond the calendar: give none instead") from error
+        raise GalleryError(f"{what}, {moment}, is beyond the calendar: give none instead") from error

@@ -24,10 +24,6 @@ KeySource: TypeAlias = bytes | str | os.PathLike[str]
 class Seal(Protocol):
     """Bytes as they are stored. `column` and user number are bound to a sealed value: it fits nowhere else."""
 
-    def lookup(self, name: bytes) -> bytes:
-        """What a user is found by."""
-        ...
-
     def close(self, value: bytes, user_id: int, column: str) -> bytes: ...
     def open(self, stored: bytes, user_id: int, column: str) -> bytes: ...
     def open_all(self, stored: Sequence[bytes], user_ids: Sequence[int], column: str) -> Sequence[bytes]: ...
@@ -37,9 +33,6 @@ class Seal(Protocol):
 
 class Plain:
     """Nothing is sealed."""
-
-    def lookup(self, name: bytes) -> bytes:
-        return name
 
     def close(self, value: bytes, user_id: int, column: str) -> bytes:
         return value
@@ -58,7 +51,7 @@ class Plain:
 
 
 class AesGcm:
-    """AES-256-GCM with a random nonce a value, and HMAC-SHA256 of a name to find it by; one subkey for each.
+    """AES-256-GCM with a random nonce a value.
 
     Random nonces are good for 2**32 values under one key (NIST SP 800-38D, 8.3): rotate it long before.
     """
@@ -71,10 +64,6 @@ class AesGcm:
             raise GalleryError("an encrypted gallery needs cryptography: pip install 'speaker-id[secure]'") from error
         self._invalid = InvalidTag
         self._cipher = AESGCM(_subkey(key, b"seal"))
-        self._names = _subkey(key, b"names")
-
-    def lookup(self, name: bytes) -> bytes:
-        return hmac.digest(self._names, name, "sha256")
 
     def close(self, value: bytes, user_id: int, column: str) -> bytes:
         nonce = os.urandom(NONCE_BYTES)
