@@ -13,20 +13,21 @@ KEY = "0123456789abcdef" * 4
 pytestmark = pytest.mark.usefixtures("desk")
 
 
-def test_details_are_kept_and_shown() -> None:
+def test_details_are_kept_merged_and_shown() -> None:
     given = ("--consent", "signed form 17", "--metadata", "site=B", "--metadata", "note=a=b", "--expires", "2999-06-01")
     assert run("enrol", "Ada", "ada.wav", *given).exit_code == 0
+    assert run("enrol", "Ada", "ada.wav", "--metadata", "site=C").exit_code == 0
     found = json.loads(run("users", "--details", "--json").stdout)["users"]["Ada"]
     expires = datetime.fromisoformat(found["expires"])
     assert expires.astimezone().replace(tzinfo=None) == datetime(2999, 6, 1)
-    assert (found["num_recordings"], found["consent"]) == (1, "signed form 17")
-    assert found["metadata"] == {"site": "B", "note": "a=b"}
+    assert (found["num_recordings"], found["consent"]) == (2, "signed form 17")
+    assert found["metadata"] == {"site": "C", "note": "a=b"}
     assert found["enrolled"] <= found["changed"]
     head, times, *lines = run("users", "--details").stdout.splitlines()
-    assert head == "     1  Ada"
+    assert head == "     2  Ada"
     assert times.endswith(", until 2999-06-01 00:00")
-    assert lines == ["        consent: signed form 17", "        site: B", "        note: a=b"]
-    assert run("users").stdout == "     1  Ada\n"
+    assert lines == ["        consent: signed form 17", "        site: C", "        note: a=b"]
+    assert run("users").stdout == "     2  Ada\n"
 
 
 def test_an_expiry_may_be_said_as_so_long_from_now() -> None:

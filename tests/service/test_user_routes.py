@@ -73,6 +73,17 @@ def test_details_that_cannot_be_kept_are_refused(client: TestClient, fields: dic
     assert client.delete("/users/wrong").status_code == 404
 
 
+def test_what_is_enrolled_later_is_merged_into_the_details(tmp_path: Path) -> None:
+    with running(tmp_path) as client:
+        enrol(client, "Ada", flac(), consent="signed", metadata='{"site": "B", "floor": "2"}', expires="2999-01-01")
+        enrol(client, "Ada", flac(), metadata='{"floor": "3"}')
+        found = client.get("/users/Ada").json()
+        assert (found["consent"], found["metadata"]) == ("signed", {"site": "B", "floor": "3"})
+        assert found["expires"].startswith("2999-01-01")
+        enrol(client, "Ada", flac(), consent="signed anew")
+        assert client.get("/users/Ada").json()["metadata"] == {"site": "B", "floor": "3"}
+
+
 def test_a_user_is_shown_with_what_is_kept_besides_the_voice(client: TestClient) -> None:
     enrol(client, "shown", flac(), flac(), consent="signed", metadata='{"site": "B"}')
     found = client.get("/users/shown").json()
@@ -131,12 +142,57 @@ def test_text_that_is_no_unicode_is_refused(client: TestClient, text: str) -> No
 # --- removal, undo and the audit log ----------------------------------------------------------------------------------
 
 
+def test_a_removal_can_be_undone_while_its_grace_lasts(graced: TestClient) -> None:
+    enrol(graced, "Ada", flac(ADA), consent="signed")
+    before = graced.get("/users/Ada").json()
+    answer = graced.delete("/users/Ada").json()
+    until = datetime.fromisoformat(answer["restorable_until"])
+    assert timedelta(minutes=59) < until - datetime.now(UTC) <= timedelta(hours=1)
+    assert graced.get("/users").json()["users"] == []
+    assert graced.get("/users").json()["grace_seconds"] == 3600
+    assert graced.post("/identify", files={"recording": flac(ADA)}).json()["reason"] == "nobody is enrolled"
+    assert graced.post("/users/Ada/restore").json() == {"user": "Ada", "restored": True}
+    assert {**graced.get("/users/Ada").json(), "changed": None} == {**before, "changed": None}
+    assert graced.post("/users/Ada/restore").status_code == 404
+
+
 def test_without_a_grace_time_a_removal_is_final(client: TestClient) -> None:
     enrol(client, "gone", flac())
     assert client.delete("/users/gone").json()["restorable_until"] is None
     answer = client.post("/users/gone/restore")
     assert (answer.status_code, answer.json()["error"]) == (404, "UnknownUser")
     assert client.get("/users").json()["grace_seconds"] == 0
+
+
+def test_whoever_removes_somebody_is_told_of_the_copies(client: TestClient) -> None:
+    enrol(client, "copied", flac())
+    state_of(client).gallery.record_copy("backup on the shelf")
+    (copy,) = client.delete("/users/copied").json()["copies"]
+    assert copy["description"] == "backup on the shelf"
+    assert datetime.fromisoformat(copy["time"]).tzinfo is not None
+
+
+def test_the_audit_log_says_what_was_done_by_which_key_and_names_nobody(graced: TestClient) -> None:
+    enrol(graced, "Ada", flac(), flac())
+    graced.patch("/users/Ada", json={"consent": "signed"})
+    graced.delete("/users/Ada")
+    graced.post("/users/Ada/restore")
+    enrol(graced, "Bob", flac(BOB))
+    everything = graced.get("/events").json()["events"]
+    assert [(one["action"], one["by"]) for one in everything] == [
+        ("enrol", "key admin-key"), ("restore", "key admin-key"), ("remove", "key admin-key"),
+        ("update", "key admin-key"), ("enrol", "key admin-key"),
+    ]  # fmt: skip
+    assert "Ada" not in str(everything)
+    of_ada = graced.get("/events", params={"user": "Ada"}).json()["events"]
+    assert of_ada == everything[1:]
+    assert graced.get("/events", params={"limit": 1}).json()["events"] == everything[:1]
+    assert graced.get("/events", params={"user": ""}).status_code == 422
+
+
+def test_without_keys_the_audit_log_says_so(client: TestClient) -> None:
+    enrol(client, "keyless", flac())
+    assert client.get("/events", params={"user": "keyless"}).json()["events"][0]["by"] == "no key"
 
 
 def test_asking_leaves_no_trace_in_the_audit_log(client: TestClient) -> None:
