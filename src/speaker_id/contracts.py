@@ -254,16 +254,16 @@ class Gallery(Protocol):
         embeddings: FloatArray,
         *,
         details: UserDetails | None = None,
-        recordings: Sequence[bytes] | None = None,
+        recordings: Sequence[bytes | None] | None = None,
         enrolled: datetime | None = None,
         by: str | None = None,
     ) -> int:
         """Add recordings to a user, new or known; returns the number kept now.
 
         `details` are merged into those there were: consent and expires where they are given, metadata key by key.
-        `recordings` are whole files, one a row, for a gallery that keeps them (GalleryError otherwise). `enrolled` is
-        when these were first kept elsewhere (an import), not after now; the user's own is the earliest. A removed user
-        of that name who could still be restored is erased.
+        `recordings` are whole files, one a row or None, for a gallery that keeps them (GalleryError otherwise).
+        `enrolled` is when these were first kept elsewhere (an import), not after now; the user's own is the earliest.
+        A removed user of that name who could still be restored is erased.
         """
         ...
 

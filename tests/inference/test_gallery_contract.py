@@ -468,16 +468,16 @@ def test_recordings_are_kept_where_asked_in_the_order_of_the_embeddings(backend:
     large = np.random.default_rng(0).bytes(300_000)
     gallery.enrol("Ada", np.stack([X, Y]), recordings=[b"one", large])
     gallery.enrol("Ada", Z[None])
-    gallery.enrol("Ada", Z[None], recordings=[b"four"])
+    gallery.enrol("Ada", np.stack([Z, X]), recordings=[b"four", None])
     gallery.enrol("Bob", X[None], recordings=[b"Bob's"])
-    assert gallery.recordings("Ada") == [b"one", large, None, b"four"]
+    assert gallery.recordings("Ada") == [b"one", large, None, b"four", None]
     with pytest.raises(GalleryError, match="one file for each"):
         gallery.enrol("Ada", np.stack([X, Y]), recordings=[b"one"])
     with pytest.raises(GalleryError, match="one file for each"):
         gallery.enrol("Ada", X[None], recordings=[b""])
     other = backend.open()  # keeps no new ones, and gives those that are there
     assert not other.keeps_recordings
-    assert other.recordings("Ada") == [b"one", large, None, b"four"]
+    assert other.recordings("Ada") == [b"one", large, None, b"four", None]
     assert other.remove("Ada")
     assert gallery.recordings("Ada") == []
     assert gallery.recordings("Bob") == [b"Bob's"]

@@ -130,6 +130,29 @@ def test_a_gallery_can_be_encrypted_later_and_nothing_readable_stays(path: Path)
         check_filled(gallery)
 
 
+def test_log_copies_and_recordings_are_sealed_and_follow_the_key(path: Path) -> None:
+    secrets = (b"who did it", b"tape in the safe", b"fLaC of Grace")
+    with SqliteGallery.open(path, fingerprint="f", dim=DIM, key=KEY, keep_recordings=True) as gallery:
+        gallery.enrol("Grace Hopper", np.concatenate([VOICE, VOICE]), recordings=[None, secrets[2]], by="who did it")
+        gallery.record_copy("tape in the safe", by="who did it")
+        before = gallery.events(), gallery.copies()
+        assert not [secret for secret in secrets if secret in on_disk(path)]
+        gallery.rotate_key(KEY, OTHER, by="who did it")
+        rotated, *others = gallery.events()
+        assert (rotated.action, rotated.user_tag, rotated.by) == ("rotate key", None, "who did it")
+        assert (others, gallery.copies()) == before
+        assert gallery.events(user="Grace Hopper") == others[1:]
+        assert gallery.recordings("Grace Hopper") == [None, secrets[2]]
+        with pytest.raises(GalleryError, match="1 recordings are kept, and these are never stored without a key"):
+            gallery.rotate_key(OTHER, None)
+    with opened(path, OTHER) as gallery:
+        assert gallery.recordings("Grace Hopper") == [None, secrets[2]]
+        assert gallery.remove("Grace Hopper")
+        gallery.rotate_key(OTHER, None)
+        assert gallery.copies() == before[1]
+    assert secrets[1] in on_disk(path)
+
+
 def test_a_wrong_old_key_changes_nothing(path: Path) -> None:
     with filled(path) as gallery:
         for old in (OTHER, None):

@@ -1,4 +1,5 @@
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,9 @@ def written(path: Path, users: Any = (ADA,), rows: Any = ROWS, header: dict[str,
 def test_the_format_by_hand(tmp_path: Path) -> None:
     export = read_export(written(tmp_path / "x"))
     assert (export.fingerprint, export.dim) == ("a" * 64, 4)
-    ((user, details, embeddings),) = export.users
-    assert (user, details) == ("Ada", UserDetails())
+    ((user, details, embeddings, enrolled, recordings),) = export.users
+    assert (user, details, recordings) == ("Ada", UserDetails(), None)
+    assert enrolled == datetime(2026, 1, 1, tzinfo=UTC)
     np.testing.assert_array_equal(embeddings, ROWS)
 
 
@@ -56,13 +58,14 @@ def test_the_format_by_hand(tmp_path: Path) -> None:
         {"users": [ADA | {"user": 7}]},
         {"users": [ADA | {"metadata": "text"}]},
         {"users": [ADA | {"expires": "soon"}]},
+        {"users": [ADA | {"enrolled": "once"}]},
         {"users": [{"user": "Ada"}]},
         {"users": 5},
         {"users": b"{"},
         {"users": b"\xff\xfe"},
         {"users": b"[" * 100_000},
     ],
-    ids=range(20),
+    ids=range(21),
 )
 def test_anything_else_is_an_error_of_ours(tmp_path: Path, wrong: dict[str, Any]) -> None:
     with pytest.raises(GalleryError, match=str(tmp_path / "x")):
@@ -91,6 +94,67 @@ def test_a_damaged_file_is_read_or_refused(
     except GalleryError:
         return
     assert sum(len(user.embeddings) for user in export.users) == 2
+
+
+def test_recordings_travel_where_they_are_asked_for(tmp_path: Path) -> None:
+    secret = {"key": bytes(32), "keep_recordings": True}
+    with SqliteGallery.open(tmp_path / "g.db", fingerprint="a" * 64, dim=4, **secret) as gallery:
+        gallery.enrol("Ada", ROWS, recordings=[b"first", None])
+        gallery.enrol("Bob", ROWS[:1])
+        gallery.enrol("Cyd", ROWS, recordings=[b"second file", b"x"])
+        write_export(gallery, tmp_path / "x", with_recordings=True, by="me")
+        write_export(gallery, tmp_path / "y")
+        assert [copy.description for copy in gallery.copies()] == [
+            f"export {tmp_path / 'y'}",
+            f"export {tmp_path / 'x'}",
+        ]
+        assert gallery.events()[1].by == "me"
+        before = {user: gallery.enrolled(user) for user in gallery.users()}
+    kept = {"Ada": [b"first", None], "Bob": [None], "Cyd": [b"second file", b"x"]}
+    with SqliteGallery.open(tmp_path / "new.db", fingerprint="a" * 64, dim=4, **secret) as new:
+        list(import_export(read_export(tmp_path / "x"), new, add=False, dry_run=False, by="you"))
+        assert {user: new.recordings(user) for user in kept} == kept
+        assert all(new.enrolled(user).enrolled == before[user].enrolled for user in kept)  # type: ignore[union-attr]
+        assert {(event.action, event.by) for event in new.events()} == {("import", "you")}
+    with SqliteGallery.open(tmp_path / "plain.db", fingerprint="a" * 64, dim=4) as plain:
+        list(import_export(read_export(tmp_path / "x"), plain, add=False, dry_run=False))
+        assert plain.recordings("Cyd") == [None, None]
+    assert b"second file" in (tmp_path / "x").read_bytes()
+    assert b"second file" not in (tmp_path / "y").read_bytes()
+    assert [user.recordings for user in read_export(tmp_path / "y").users] == [None] * 3
+
+
+def test_an_export_that_was_not_written_is_not_noted(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"precious")
+    with SqliteGallery.open(tmp_path / "g.db", fingerprint="a" * 64, dim=4) as gallery:
+        with pytest.raises(ConfigError, match="exists already"):
+            write_export(gallery, tmp_path / "x")
+        assert gallery.copies() == []
+
+
+@pytest.mark.parametrize("sizes", [[5, 7], [5], [13], [0, 12], [-1, 13], [2.0, 10], "12", None, 12])
+def test_sizes_of_recordings_that_do_not_add_up_are_refused(tmp_path: Path, sizes: Any) -> None:
+    text = json.dumps([ADA | {"recordings": sizes}]).encode()
+    files = np.frombuffer(b"twelve bytes", np.uint8)
+    tensors = {"embeddings": ROWS, "users": np.frombuffer(text, np.uint8), "recordings": files}
+    (tmp_path / "x").write_bytes(save(tensors, metadata=HEADER))
+    if sizes == [5, 7]:
+        assert read_export(tmp_path / "x").users[0].recordings == (b"twelv", b"e bytes")
+        return
+    with pytest.raises(GalleryError, match="damaged"):
+        read_export(tmp_path / "x")
+
+
+def test_the_time_of_enrolment_is_kept_and_one_to_come_keeps_its_user_out(tmp_path: Path) -> None:
+    later = [ADA, ADA | {"user": "Bob", "enrolled": "2999-01-01T00:00:00+00:00"}]
+    export = read_export(written(tmp_path / "x", later, np.concatenate([ROWS, ROWS])))
+    with SqliteGallery.open(tmp_path / "g.db", fingerprint="a" * 64, dim=4) as gallery:
+        outcomes = list(import_export(export, gallery, add=False, dry_run=False))
+        assert [outcome.verdict for outcome in outcomes] == ["imported", "refused"]
+        assert "yet to come" in outcomes[1].reasons[0]
+        shown = gallery.enrolled("Ada")
+        assert shown is not None
+        assert shown.enrolled == datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def test_what_is_in_the_file_and_nothing_else(tmp_path: Path) -> None:

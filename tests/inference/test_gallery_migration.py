@@ -11,6 +11,7 @@ from speaker_id.contracts import Match, UserDetails
 from speaker_id.errors import GalleryError
 from speaker_id.inference import gallery_schema
 from speaker_id.inference.gallery import SqliteGallery
+from speaker_id.inference.gallery_seal import open_seal
 
 X, Y, Z = np.eye(3, dtype="<f4")
 
@@ -43,6 +44,75 @@ def path(tmp_path: Path) -> Path:
     connection.commit()
     connection.close()
     return path
+
+
+# What came with format 2: with a key, `name` is an HMAC and `sealed_name` holds it.
+FORMAT_2 = """
+ALTER TABLE meta ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE meta ADD COLUMN key_check BLOB;
+ALTER TABLE users ADD COLUMN sealed_name BLOB;
+ALTER TABLE users ADD COLUMN details BLOB;
+ALTER TABLE users ADD COLUMN changed TEXT NOT NULL DEFAULT '';
+ALTER TABLE users ADD COLUMN expires TEXT;
+ALTER TABLE users ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
+UPDATE users SET changed = '2025-04-04 00:00:00.000000';
+CREATE INDEX users_by_revision ON users (revision);
+CREATE INDEX users_that_expire ON users (expires) WHERE expires IS NOT NULL;
+CREATE TABLE removed (revision INTEGER NOT NULL, user_id INTEGER NOT NULL);
+CREATE INDEX removed_by_revision ON removed (revision);
+PRAGMA user_version = 2;
+"""
+KEY = bytes(range(32))
+
+
+@pytest.mark.parametrize("key", [None, KEY], ids=["plain", "encrypted"])
+def test_a_gallery_of_format_2_is_brought_up_with_everything_in_it(path: Path, key: bytes | None) -> None:
+    seal = open_seal(key)
+    details = b'{"metadata": {"k": "v"}, "consent": "signed"}'
+    connection = sqlite3.connect(path)
+    connection.executescript(FORMAT_2)
+    connection.execute("UPDATE meta SET key_check = ?", (seal.key_check(),))
+    connection.execute("UPDATE users SET details = ?, expires = '2999-01-01 00:00:00.000000' WHERE id = 1", (
+        seal.close(details, 1, "details"),
+    ))  # fmt: skip
+    if key is not None:
+        for user_id, name in ((1, "名".encode()), (2, b"Bob")):
+            values = (seal.close(name, user_id, "name"), user_id)
+            connection.execute("UPDATE users SET name = 'hmac ' || id, sealed_name = ? WHERE id = ?", values)
+        for row_id, user_id, vector in connection.execute("SELECT id, user_id, vector FROM embeddings").fetchall():
+            values = (seal.close(vector, user_id, "embedding"), row_id)
+            connection.execute("UPDATE embeddings SET vector = ? WHERE id = ?", values)
+    connection.commit()
+    connection.close()
+    with SqliteGallery.open(path, fingerprint="model", dim=3, key=key) as gallery:
+        assert gallery.users() == {"Bob": 1, "名": 2}
+        assert gallery.search(Z, limit=1) == [Match("Bob", 1.0)]
+        np.testing.assert_array_equal(gallery.embeddings("名"), [X, Y])
+        first, changed = datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC), datetime(2025, 4, 4, tzinfo=UTC)
+        expected = UserDetails({"k": "v"}, "signed", datetime(2999, 1, 1, tzinfo=UTC))
+        assert gallery.enrolled("名") == ("名", 2, first, changed, expected)
+        assert gallery.events() == []
+        report = gallery.erase("名")
+        assert report is not None
+        assert (report.proof.left, report.proof.rewritten) == (0, False)  # it was written anew when it was opened
+        assert gallery.enrol("Cyd", X[None]) == 1
+    if key is None:
+        assert "名".encode() not in path.read_bytes()
+    with SqliteGallery.open(path, key=key) as gallery:
+        assert gallery.users() == {"Bob": 1, "Cyd": 1}
+
+
+def test_what_lay_about_in_an_older_file_is_gone_once_it_is_brought_up(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA secure_delete = OFF")
+    connection.execute("CREATE TABLE copy AS SELECT 'somebody removed long ago' AS name")
+    connection.execute("DROP TABLE copy")
+    connection.commit()
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    assert b"removed long ago" in path.read_bytes()
+    SqliteGallery.open(path).close()
+    assert b"removed long ago" not in path.read_bytes()
 
 
 def version_of(path: Path) -> int:

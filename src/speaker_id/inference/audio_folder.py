@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from speaker_id import audio
-from speaker_id.contracts import FloatArray, Gallery
+from speaker_id.contracts import FloatArray, Gallery, Source
 from speaker_id.errors import AudioError, GalleryError
 from speaker_id.inference.gallery_import import Outcome, outside
 from speaker_id.inference.quality import check_recording
@@ -61,6 +61,7 @@ def import_folder(
     sample_rate: int,
     add: bool,
     dry_run: bool,
+    by: str | None = None,
 ) -> Iterator[Outcome]:
     """User by user. Those who are enrolled already are left as they are; with `add` they get the recordings too.
 
@@ -72,22 +73,22 @@ def import_folder(
         if stays_out := outside(user, gallery, add):
             yield stays_out
             continue
-        waveforms, errors = _usable(files, sample_rate)
+        waveforms, errors = usable([(str(file), file) for file in files], sample_rate)
         if errors:
             yield Outcome(user, "refused", reasons=tuple(map(str, errors)))
             continue
         sources = [(waveform, sample_rate) for waveform in waveforms]
-        warnings = () if dry_run else recognizer.enrol(user, *sources).warnings
+        warnings = () if dry_run else recognizer.enrol(user, *sources, by=by).warnings
         yield Outcome(user, "imported", len(files), warnings=warnings)
 
 
-def _usable(files: tuple[Path, ...], sample_rate: int) -> tuple[list[FloatArray], list[AudioError]]:
-    """Read recordings as (S,) each, and say what is wrong with those that cannot be used."""
+def usable(sources: Sequence[tuple[str, Source]], sample_rate: int) -> tuple[list[FloatArray], list[AudioError]]:
+    """Read recordings, each with what to call it, as (S,), and say what is wrong with those that cannot be used."""
     waveforms, errors = [], []
-    for file in files:
+    for name, source in sources:
         try:
-            waveform = audio.load(file, sample_rate)
-            check_recording(waveform, sample_rate, name=str(file))
+            waveform = audio.load(source, sample_rate)
+            check_recording(waveform, sample_rate, name=name)
         except AudioError as error:
             errors.append(error)
         else:

@@ -114,7 +114,7 @@ class SqliteGallery:
         embeddings: FloatArray,
         *,
         details: UserDetails | None = None,
-        recordings: Sequence[bytes] | None = None,
+        recordings: Sequence[bytes | None] | None = None,
         enrolled: datetime | None = None,
         by: str | None = None,
     ) -> int:

@@ -40,12 +40,13 @@ def check_grace(grace: timedelta) -> None:
         raise GalleryError(f"a grace time of {grace} is none: give one between 0 and 3650 days")
 
 
-def check_recordings(recordings: Sequence[bytes] | None, num: int, keeps_recordings: bool) -> None:
+def check_recordings(recordings: Sequence[bytes | None] | None, num: int, keeps_recordings: bool) -> None:
     if recordings is None:
         return
     if not keeps_recordings:
         raise GalleryError("this gallery keeps no recordings: open it with a key and keep_recordings, or give none")
-    if len(recordings) != num or not all(isinstance(recording, bytes) and recording for recording in recordings):
+    given = [recording for recording in recordings if recording is not None]
+    if len(recordings) != num or not all(isinstance(recording, bytes) and recording for recording in given):
         raise GalleryError(f"{len(recordings)} recordings for {num} embeddings: give the bytes of one file for each")
 
 

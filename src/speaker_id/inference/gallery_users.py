@@ -48,7 +48,7 @@ class UserTable:
         return user_id
 
     def add_vectors(
-        self, user_id: int, vectors: Sequence[bytes], recordings: Sequence[bytes] | None, created: str
+        self, user_id: int, vectors: Sequence[bytes], recordings: Sequence[bytes | None] | None, created: str
     ) -> int:
         """Returns how many the user has now."""
         (first,) = self._execute("SELECT COALESCE(MAX(id), 0) + 1 FROM embeddings").fetchone()
@@ -60,6 +60,7 @@ class UserTable:
         files = [
             (number, user_id, self._seal.close(recording, user_id, f"recording {number}"))
             for number, recording in enumerate(recordings or (), first)
+            if recording is not None
         ]
         self._execute_many("INSERT INTO recordings (id, user_id, content) VALUES (?, ?, ?)", files)
         return self.num_recordings(user_id)

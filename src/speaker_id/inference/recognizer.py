@@ -20,6 +20,7 @@ from speaker_id.inference.decision import (
 )
 from speaker_id.inference.embedder import ModelEmbedder
 from speaker_id.inference.galleries import USUAL, GalleryLocation, GalleryOptions, open_gallery
+from speaker_id.inference.kept_recordings import files_to_keep
 from speaker_id.inference.names import shown, unknown_user
 from speaker_id.inference.quality import Quality, QualityLimits, check_recording
 from speaker_id.inference.quality_enrolment import warnings_of
@@ -174,7 +175,8 @@ class Recognizer:
         waveforms, qualities = self._heard(sources)
         rows = self._embedder(waveforms, names=_names(sources))
         warnings = warnings_of(user, rows, waveforms, qualities, self._embedder, gallery, point, strict=strict)
-        kept = gallery.enrol(user, rows, details=details, by=by)
+        files = files_to_keep(gallery, waveforms, self._embedder.sample_rate)
+        kept = gallery.enrol(user, rows, details=details, recordings=files, by=by)
         return Enrolment(user, num_recordings_added=len(sources), num_recordings=kept, warnings=warnings)
 
     def update(self, user: str, details: UserDetails, *, by: str | None = None) -> None:

@@ -16,6 +16,7 @@ from speaker_id.errors import ConfigError
 from speaker_id.inference.decision import identified, moved
 from speaker_id.inference.embedder import ModelEmbedder
 from speaker_id.inference.galleries import open_gallery
+from speaker_id.inference.kept_recordings import files_to_keep
 from speaker_id.inference.quality import Quality, check_recording, prepare
 from speaker_id.inference.quality_enrolment import warnings_of
 from speaker_id.inference.results import Enrolment, Identification
@@ -116,7 +117,8 @@ class State:
         warnings = await self.batcher.call(
             warnings_of, user, rows, waveforms, qualities, self.embedder, self.gallery, self.point, strict=strict
         )
-        kept = await self.stored(self.gallery.enrol, user, rows, details=details, by=by)
+        files = await self.stored(files_to_keep, self.gallery, waveforms, self.embedder.sample_rate)
+        kept = await self.stored(self.gallery.enrol, user, rows, details=details, recordings=files, by=by)
         return Enrolment(user, num_recordings_added=len(rows), num_recordings=kept, warnings=warnings)
 
     async def close(self) -> None:
