@@ -110,14 +110,14 @@ def test_a_folder_stands_in_for_recordings_that_were_not_kept(
 
 
 def test_what_the_new_model_cannot_use_keeps_its_user_out_and_nobody_else(
-    old: SqliteGallery, new: SqliteGallery, monkeypatch: pytest.MonkeyPatch
+    old: SqliteGallery, new: SqliteGallery
 ) -> None:
-    for user, pitch in (("Ada", 100), ("Bob", 250)):
-        old.enrol(user, OLD([voice(pitch)]), recordings=[as_flac(voice(pitch), RATE)])
+    for user, waveform in (("Ada", voice(100)[:-1]), ("Bob", voice(100))):
+        old.enrol(user, OLD([waveform]), recordings=[as_flac(waveform, RATE)])
 
     class Choosy(Spectrum):
         def __call__(self, waveforms: list[FloatArray], *, names: Sequence[str] | None = None) -> FloatArray:
-            if np.argmax(np.abs(np.fft.rfft(waveforms[0], RATE))[50:300]) + 50 < 200:
+            if len(waveforms[0]) < len(voice(100)):
                 raise NoSpeech(f"{names} holds nothing for it")
             return super().__call__(waveforms)
 
