@@ -19,15 +19,14 @@ from typing import NamedTuple, TypeVar
 from rich.console import Console
 from rich.progress import track
 
+from speaker_id.audio import containers, soundfiles
 from speaker_id.data.doctor import convert, examine
 from speaker_id.data.lists import DataList, Utterance, hold_out_speakers, write_list
 from speaker_id.errors import DataError, SpeakerIdError
 
-SUFFIXES = {".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".au", ".caf", ".w64"}
 THREADS = os.cpu_count() or 1
 SAMPLE_RATE = 16000  # Hz, of copies: what every feature here is made for
 T = TypeVar("T")
-OTHER_SOUND = {".m4a", ".mp4", ".aac", ".webm", ".mkv", ".wma", ".amr", ".3gp"}
 
 
 class Recording(NamedTuple):
@@ -39,12 +38,13 @@ class Recording(NamedTuple):
 def found_in(corpus: Path) -> list[Recording]:
     """The recordings of one corpus in the order of their paths."""
     files = sorted(path for path in corpus.rglob("*") if path.is_file())
-    if passed_over := [path for path in files if path.suffix.lower() in OTHER_SOUND]:
-        say(f"note: {corpus}: {len(passed_over)} files are not listed, as they must be converted first (ffmpeg -i A B"
-            f".flac), like {passed_over[0]}")  # fmt: skip
-    recordings = [path for path in files if path.suffix.lower() in SUFFIXES]
+    suffixes = soundfiles.SUFFIXES | (containers.SUFFIXES if containers.available() else set())
+    if passed_over := [path for path in files if path.suffix.lower() in containers.SUFFIXES - suffixes]:
+        say(f"note: {corpus}: {len(passed_over)} files are not listed, as reading them needs pip install "
+            f"'speaker-id[formats]', like {passed_over[0]}")  # fmt: skip
+    recordings = [path for path in files if path.suffix.lower() in suffixes]
     if not recordings:
-        raise DataError(f"{corpus}: no recording below it ({', '.join(sorted(SUFFIXES))})")
+        raise DataError(f"{corpus}: no recording below it ({', '.join(sorted(suffixes))})")
     if stray := [path for path in recordings if path.parent == corpus]:
         raise DataError(f"{stray[0]}: lies beside the speakers' folders; put it into the folder of its speaker")
     name = Path(corpus.resolve().name)

@@ -80,7 +80,7 @@ def test_what_cannot_be_used_is_named_with_its_reason_left_out_and_left_alone(tm
         ("text.wav", "is not audio in a known format"),
         ("short.wav", "lasts 0.30 s, at least 0.5 s are needed"),
         ("silent.wav", "is silent"),
-        ("phone.m4a", ""),
+        ("phone.m4a", "is truncated"),
     ):
         assert any(name in line and reason in line for line in done.stderr.splitlines()), (name, done.stderr)
     assert {path: path.stat().st_size for path in folder.rglob("*") if path.is_file()} == before

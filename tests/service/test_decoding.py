@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from containers import KINDS, encode
 from hostile.mutations import mutated
 from inference.tiny_model import RATE, voice
 from service.running import encoded, flac
@@ -43,6 +44,16 @@ def test_a_decoder_has_not_loaded_torch(decoders: Decoders) -> None:
 def test_the_samples_are_those_that_the_library_reads(decoders: Decoders, kind: str) -> None:
     content = encoded(voice(110.0, 1.0), kind)
     np.testing.assert_array_equal(decoders.decode(content).waveform, audio.load(content, RATE))
+
+
+@pytest.mark.parametrize("name", ["m4a", "webm, live", "mp4, video", "amr"])
+def test_recordings_of_phones_and_browsers_are_decoded_behind_the_same_limits(decoders: Decoders, name: str) -> None:
+    before = process(decoders)
+    content = encode(KINDS[name], audio.resample(voice(110.0, 1.0), RATE, KINDS[name].rate))
+    np.testing.assert_array_equal(decoders.decode(content).waveform, audio.load(content, RATE))
+    with pytest.raises(AudioError, match=r"^the recording is .*truncated"):
+        decoders.decode(content[:-7])
+    assert process(decoders) == before
 
 
 def test_the_quality_is_the_one_that_the_library_measures(decoders: Decoders) -> None:
@@ -97,7 +108,7 @@ def test_memory_files_and_core_dumps_are_limited_and_death_costs_one_recording()
     try:
         with Path(f"/proc/{process(decoders)}/limits").open(encoding="ascii") as file:
             limits = {line[:25].strip(): line[26:].split()[0] for line in file}
-        assert (limits["Max file size"], limits["Max core file size"]) == ("0", "0")
+        assert (limits["Max file size"], limits["Max core file size"], limits["Max open files"]) == ("0", "0", "0")
         bomb = encoded(np.zeros(RATE * 1200, np.float32), "FLAC")  # 77 MB as samples
         with pytest.raises(AudioError, match=r"memory|made its decoder fail"):
             decoders.decode(bomb)

@@ -14,6 +14,7 @@ import numpy as np
 import soxr
 
 from speaker_id.audio.arrays import Samples, are_samples, opened_array
+from speaker_id.audio.containers import opened_container, sniffed
 from speaker_id.audio.recording import AudioInfo, Recording
 from speaker_id.audio.soundfiles import READABLE, opened_file
 from speaker_id.contracts import FloatArray, Source, as_path
@@ -33,6 +34,7 @@ __all__ = [
 
 SILENCE_PEAK = 1e-4  # -80 dB of full scale: below the noise of any microphone, about 3 steps of 16-bit audio
 
+_LOWEST_RATE = 1000  # Hz, of a file; an array's is its owner's word
 _MARGIN = 400  # samples of the lower rate: beyond the reach of soxr's HQ filter
 
 
@@ -47,10 +49,11 @@ def load(
     """Read a recording as mono float32 (S,) in [-1, 1] at `sample_rate`, in memory of its own.
 
     `start` and `num` count samples at `sample_rate`; a crop holds the same samples as that stretch of the whole
-    recording, and only its frames are read (mp3, and opus below 48 kHz, do not seek exactly: decoded from the start).
-    Channels are averaged, integer arrays divided by their full scale, peaks over full scale clipped. A 2-D array is
-    (C, S) or (S, C): its smaller side is the channels. A file object is read from its beginning, whatever its position,
-    which is restored. Ogg files do not state their length, so one that was cut short is just a shorter recording.
+    recording, and only its frames are read (mp3, opus below 48 kHz and what PyAV reads do not seek exactly: those are
+    decoded from the start). Channels are averaged, integer arrays divided by their full scale, peaks over full scale
+    clipped. A 2-D array is (C, S) or (S, C): its smaller side is the channels. A file object is read from its
+    beginning, whatever its position, which is restored. Ogg, AAC and AMR files do not state their length: one that was
+    cut short between two frames is just a shorter recording. READABLE says what is read.
 
     Raises AudioError for what is missing, unreadable, truncated, empty, not finite or not scaled to [-1, 1], for an
     array without `source_rate`, and for a stretch outside the recording.
@@ -122,20 +125,37 @@ def _opened(source: Source | Samples, source_rate: int | None) -> Iterator[Recor
         yield opened_array(*source)
     elif isinstance(source, str | os.PathLike):
         path = as_path(source)
-        _check_readable(path)
-        with opened_file(path, str(path)) as recording:
+        with _opened_path(path) as file, _opened_file(file, str(path), path) as recording:
             yield recording
     elif isinstance(source, bytes | bytearray | memoryview):
-        with opened_file(io.BytesIO(source), "<bytes>") as recording:
+        with _opened_file(io.BytesIO(source), "<bytes>") as recording:
             yield recording
     else:
-        with _rewound(cast(BinaryIO, source)) as file, opened_file(file, "<file>") as recording:
+        with _rewound(cast(BinaryIO, source)) as file, _opened_file(file, "<file>") as recording:
             yield recording
 
 
-def _check_readable(path: Path) -> None:
+@contextmanager
+def _opened_file(file: BinaryIO, name: str, path: Path | None = None) -> Iterator[Recording]:
+    """Read by libsndfile, or where the first bytes name a container that it does not know, by ffmpeg's libraries.
+
+    libsndfile opens a path by itself: it reads faster without our file between.
+    """
+    head = file.read(16)
+    file.seek(0)
+    if not head:
+        raise AudioError(f"{name} is an empty file; record or copy it again")
+    container = sniffed(head)
+    with opened_file(path or file, name) if container is None else opened_container(file, name, container) as recording:
+        rate = recording.info.sample_rate
+        if recording.info.num_samples and rate < _LOWEST_RATE:  # resampling it would fill the memory
+            raise AudioError(f"{name} states a sample rate of {rate} Hz, too low for a voice: its header is damaged")
+        yield recording
+
+
+def _opened_path(path: Path) -> BinaryIO:
     try:
-        path.open("rb").close()
+        return path.open("rb")
     except OSError as error:
         raise AudioError(f"{path} cannot be opened: {error.strerror or error}; check the path") from error
 

@@ -16,16 +16,14 @@ from speaker_id.audio.recording import BLOCK, AudioInfo, Recording, check_rate, 
 from speaker_id.contracts import FloatArray
 from speaker_id.errors import AudioError
 
-READABLE = "wav, flac, mp3, ogg (vorbis, opus), aiff, au, caf and w64"
+READABLE = (
+    "wav, flac, mp3, ogg (vorbis, opus), aiff, au, caf and w64; m4a, mp4, webm, mkv, wma, amr, aac and avi with "
+    "'speaker-id[formats]'"
+)
+SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".au", ".caf", ".w64"})
 
 _UNKNOWN_LENGTH = 0x7FFF0000  # bytes; recorders that write into a pipe put such sizes into the header
 _CUT_SHORT = re.compile(r"^ *(?:data|SSND|Data Size|riff) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
-_CONTAINERS = {
-    "MP4/M4A": re.compile(rb"....ftyp", re.DOTALL),
-    "WebM/Matroska": re.compile(rb"\x1aE\xdf\xa3"),
-    "WMA": re.compile(rb"0&\xb2u"),
-    "AMR": re.compile(rb"#!AMR"),
-}
 
 
 class _Decoder(soundfile.SoundFile):  # type: ignore[misc]
@@ -56,10 +54,12 @@ def opened_file(file: Path | BinaryIO, name: str) -> Iterator[Recording]:
     try:
         decoder = _Decoder(file if isinstance(file, Path) else _Steady(file))
     except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: a name that ends in .raw
-        raise AudioError(f"{name} {_why_unreadable(file)}") from error
+        raise AudioError(
+            f"{name} is not audio in a known format, or its header is damaged; {convert_hint()}"
+        ) from error
     with decoder:
         if decoder.frames > np.iinfo(np.int64).max // 2:
-            raise AudioError(f"{name} does not state its length (written into a pipe?); {_convert_hint()}")
+            raise AudioError(f"{name} does not state its length (written into a pipe?); {convert_hint()}")
         cut = _CUT_SHORT.search(decoder.extra_info)  # its log; libsndfile goes on with what is left of a cut file
         if cut and int(cut[2]) < int(cut[1]) < _UNKNOWN_LENGTH:
             raise AudioError(f"{name} is truncated: {cut[2]} of {cut[1]} bytes of sound are there; copy it again")
@@ -82,27 +82,10 @@ def _decode(decoder: _Decoder, name: str, first: int, num: int) -> FloatArray:
     except soundfile.LibsndfileError as error:
         raise AudioError(f"{name} is damaged or truncated ({error.error_string}); copy it again") from error
     if left:
-        raise AudioError(f"{name} is truncated: it ends {left} samples early; copy it again, or {_convert_hint()}")
+        raise AudioError(f"{name} is truncated: it ends {left} samples early; copy it again, or {convert_hint()}")
     waveform = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
     return checked(waveform[skip:].copy() if skip else waveform, name)
 
 
-def _why_unreadable(file: Path | BinaryIO) -> str:
-    head = _first_bytes(file)
-    if not head:
-        return "is an empty file; record or copy it again"
-    kind = next((kind for kind, magic in _CONTAINERS.items() if magic.match(head)), None)
-    found = f"is {kind}, which is not read" if kind else "is not audio in a known format, or its header is damaged"
-    return f"{found}; {_convert_hint()}"
-
-
-def _first_bytes(file: Path | BinaryIO) -> bytes:
-    if isinstance(file, Path):
-        with file.open("rb") as opened:
-            return opened.read(16)
-    file.seek(0)
-    return file.read(16)
-
-
-def _convert_hint() -> str:
+def convert_hint() -> str:
     return f"convert it with `ffmpeg -i INPUT -ac 1 -ar 16000 output.wav` (read are {READABLE})"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from speaker_id import audio
+from speaker_id.audio import containers, soundfiles
 from speaker_id.contracts import FloatArray, Gallery, Source
 from speaker_id.errors import AudioError, GalleryError
 from speaker_id.inference.gallery_import import Outcome, outside
@@ -21,11 +22,8 @@ from speaker_id.inference.quality import check_recording
 if TYPE_CHECKING:  # a look into a folder needs no model
     from speaker_id.inference.recognizer import Recognizer
 
-# Also what is not read here but is sound all the same: it is reported as unusable, and never passed over.
-SOUND = {
-    ".wav", ".flac", ".mp3", ".ogg", ".opus", ".aiff", ".aif", ".au", ".caf", ".w64",
-    ".m4a", ".mp4", ".aac", ".webm", ".wma", ".amr",
-}  # fmt: skip
+# Also what is not read without PyAV but is sound all the same: it is reported as unusable, and never passed over.
+SOUND = soundfiles.SUFFIXES | containers.SUFFIXES
 
 
 class AudioFolder(NamedTuple):

@@ -1,6 +1,7 @@
 """Foreign bytes are decoded in a process of its own, with memory and time that are used up before the service is."""
 
 import atexit
+import io
 import json
 import logging
 import multiprocessing
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import soundfile
 
 from speaker_id import audio
 from speaker_id.contracts import FloatArray
@@ -135,6 +137,7 @@ def _work(pipe: Connection, sample_rate: int, limits: Limits) -> None:
         signal.signal(number, signal.SIG_IGN)
     prepare(limits.quality)  # its network counts as what Python and its libraries have
     _silence_c()
+    _rehearse(sample_rate, limits)
     _limit_process(limits.megabytes)
     pipe.send_bytes(b"r")
     with suppress(EOFError, OSError):  # the service is gone
@@ -177,8 +180,18 @@ def decoded(content: bytes, sample_rate: int, limits: Limits) -> Decoded:
     return Decoded(waveform, check_recording(waveform, sample_rate, name=_NAME, limits=limits.quality))
 
 
+def _rehearse(sample_rate: int, limits: Limits) -> None:
+    """Import whatever decoding imports late: behind the limits no file is opened any more, not even a library."""
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, sample_rate)
+    wav = io.BytesIO()
+    soundfile.write(wav, noise, sample_rate + 1, format="WAV")  # it must be resampled
+    amr = b"#!AMR\n" + 50 * (b"\x3c" + bytes(31))
+    for content in (wav.getvalue(), amr, b"no sound"):
+        _answer(content, sample_rate, limits)
+
+
 def _limit_process(megabytes: int) -> None:
-    """No more memory than stated, no file written, no core dumped: it would hold a voice."""
+    """No more memory than stated, no file or connection opened, none written, no core dumped: it would hold a voice."""
     if sys.platform == "win32":
         return
     import resource
@@ -190,3 +203,4 @@ def _limit_process(megabytes: int) -> None:
         mapped = int(statm.read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
         most = mapped + megabytes * 2**20
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))  # last: the line above opens one; what is open stays open
