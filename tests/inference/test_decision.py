@@ -1,6 +1,7 @@
 import math
 from statistics import NormalDist
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -118,6 +119,20 @@ def test_a_gaussian_stranger_reaches_the_raised_threshold_as_many_times_less_oft
     assert for_one == pytest.approx(1e-4, rel=1e-3)
     assert 1 - (1 - for_one) ** 100 <= 0.01
     assert raised.source == "by hand; raised by 0.5571 because a stranger is compared with 100 users"
+
+
+@pytest.mark.parametrize(("num_users", "alike"), [(1, 0.0), (10, 0.0), (100, 0.0), (100, 0.5)])
+def test_simulated_strangers_are_named_no_more_often_than_promised(num_users: int, alike: float) -> None:
+    """Scores as above, with every stranger; `alike` is how much of their spread all users share for one stranger."""
+    point = OperatingPoint(0.0, "by hand", llr_scale=10.0, llr_offset=1.305391, target_fpr=0.01)
+    rng, num = np.random.default_rng(0), 40_000
+    common, own = rng.standard_normal((num, 1)), rng.standard_normal((num, num_users), dtype=np.float32)
+    llr = -8 + 4 * (math.sqrt(alike) * common + math.sqrt(1 - alike) * own)
+    limit = llr_of(for_gallery_size(point, num_users).threshold, point)
+    named = float((llr.max(axis=1) >= limit).mean())
+    deviation = math.sqrt(0.01 * 0.99 / num)
+    assert named <= 0.01 + 4 * deviation
+    assert alike or named >= 0.01 - 4 * deviation - 0.00005  # and no less often either; 1 - 0.9999^100 = 0.00995
 
 
 def test_the_rise_stops_where_any_calibrated_score_is_rare_enough() -> None:

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -41,11 +42,11 @@ def test_two_voices_in_one_recording_are_told(tmp_path: Path) -> None:
     halves = encoded(np.concatenate([voice(ADA, 5.0), voice(BOB, 5.0)]), "FLAC")
     with running(tmp_path) as client:
         (found,) = doubts(enrol(client, "Both", halves).json()["warnings"])
-        assert found.startswith("recording 1 begins and ends with voices that are not alike")
+        assert re.match(r"recording 1 seems to hold two voices, one of them in (4\d|50)% of it \(score", found)
 
 
 def doubts(warnings: list[str]) -> list[str]:
-    return [one for one in warnings if "alike" in one]
+    return [one for one in warnings if "alike" in one or "two voices" in one]
 
 
 # --- details ----------------------------------------------------------------------------------------------------------

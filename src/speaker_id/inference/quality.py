@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Literal
 
 import numpy as np
 
@@ -22,9 +23,15 @@ _TELEPHONE_HZ = 4200.0
 _BAND_EDGE_DB = 65.0  # below the strongest bin there is nothing but rounding and what a resampler leaves
 
 
+SecondVoice = Literal["ignore", "remark", "refuse"]
+
+
 @dataclass(frozen=True)
 class QualityLimits:
-    """What is refused. The defaults refuse only what is useless: stricter ones are for enrolment desks."""
+    """What is refused. The defaults refuse only what is useless: stricter ones are for enrolment desks.
+
+    A second voice is looked for by whoever has a model: the Recognizer and the service. Enrolling always remarks it.
+    """
 
     detector: str = "energy"  # a leaf of conf/vad: what counts as speech; silero (extra `vad`) tells it from noise
     min_seconds: float = MIN_SECONDS
@@ -32,6 +39,7 @@ class QualityLimits:
     min_snr_db: float | None = None
     max_clipped: float | None = None  # share of the samples, 0 ... 1
     min_band_hz: float | None = None  # 5000.0 refuses telephone sound
+    second_voice: SecondVoice = "ignore"  # remark | refuse: embeds the windows of each recording too
 
 
 @dataclass(frozen=True)

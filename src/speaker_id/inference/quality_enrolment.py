@@ -10,9 +10,7 @@ from speaker_id.errors import DoubtfulEnrolment
 from speaker_id.inference.decision import identification
 from speaker_id.inference.names import shown
 from speaker_id.inference.quality import Quality
-from speaker_id.vad.energy import HOP_SECONDS, frames_of, speech_frames
-
-MIN_HALF_SECONDS = 3.0  # of speech: shorter halves of one voice often look like two
+from speaker_id.inference.voices import two_voices
 
 
 def warnings_of(
@@ -49,7 +47,7 @@ def doubts(
     return [
         *strangers(rows, gallery.embeddings(user), point.threshold),
         *doubles(user, rows, gallery, point),
-        *two_voices(waveforms, embedder, point.threshold),
+        *two_voices_in(waveforms, embedder, point.threshold),
     ]
 
 
@@ -89,36 +87,16 @@ def doubles(user: str, rows: FloatArray, gallery: Gallery, point: OperatingPoint
     ]
 
 
-def two_voices(waveforms: Sequence[FloatArray], embedder: Embedder, threshold: float) -> list[str]:
-    """Recordings (S,) whose beginning and end are not alike; those too short to say are passed over.
-
-    People who take turns all the time are not noticed: both halves hold both.
-    """
-    halves = {number: _halves(waveform, embedder.sample_rate) for number, waveform in enumerate(waveforms, start=1)}
-    long = {number: pair for number, pair in halves.items() if pair is not None}
-    if not long:
-        return []
-    rows = embedder([half for pair in long.values() for half in pair]).astype(np.float64)
-    scores = (rows[::2] * rows[1::2]).sum(axis=1)
+def two_voices_in(waveforms: Sequence[FloatArray], embedder: Embedder, threshold: float) -> list[str]:
+    """Recordings (S,) in which two people seem to speak."""
+    found = two_voices(waveforms, embedder, threshold)
     return [
-        f"recording {number} begins and ends with voices that are not alike (score {score:.3f} < {threshold:.3f}): "
-        "do two people speak?"
-        for number, score in zip(long, scores, strict=True)
-        if score < threshold
+        f"recording {number} seems to hold {each}" for number, each in enumerate(found, start=1) if each is not None
     ]
 
 
 def remarks(qualities: Sequence[Quality]) -> list[str]:
     return [f"recording {n}: {remark}" for n, quality in enumerate(qualities, start=1) for remark in quality.remarks]
-
-
-def _halves(waveform: FloatArray, sample_rate: int) -> tuple[FloatArray, FloatArray] | None:
-    """(S,) cut where half of the speech is over."""
-    speech = np.cumsum(speech_frames(frames_of(waveform, sample_rate)))
-    if not len(speech) or speech[-1] * HOP_SECONDS < 2 * MIN_HALF_SECONDS:
-        return None
-    middle = int(np.searchsorted(speech, speech[-1] / 2)) * round(HOP_SECONDS * sample_rate)
-    return waveform[:middle], waveform[middle:]
 
 
 def _numbers(numbers: np.ndarray) -> str:

@@ -25,6 +25,7 @@ from speaker_id.inference.names import shown, unknown_user
 from speaker_id.inference.quality import Quality, QualityLimits, check_recording
 from speaker_id.inference.quality_enrolment import warnings_of
 from speaker_id.inference.results import Comparison, Enrolment, Identification
+from speaker_id.inference.voices import judged_voices
 from speaker_id.pretrained.catalogue import model_path
 
 
@@ -165,14 +166,14 @@ class Recognizer:
 
         `details` are merged into those there were; `by` says who does it, for the gallery's audit log. Where the model
         has an operating point the recordings are compared with each other, with those kept and with the other users,
-        and each one's beginning with its end: doubts about who speaks become warnings, and with `strict`
+        and each is searched for a second voice: doubts about who speaks become warnings, and with `strict`
         DoubtfulEnrolment is raised before anything is kept.
         """
         gallery = self._opened_gallery()
         if not sources:
             raise ConfigError(f"enrolling {shown(user)} needs at least one recording")
         point = self._point(None) if strict else self._operating_point
-        waveforms, qualities = self._heard(sources)
+        waveforms, qualities = self._heard(sources, enrolling=True)
         rows = self._embedder(waveforms, names=_names(sources))
         warnings = warnings_of(user, rows, waveforms, qualities, self._embedder, gallery, point, strict=strict)
         files = files_to_keep(gallery, waveforms, self._embedder.sample_rate)
@@ -220,13 +221,19 @@ class Recognizer:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def _heard(self, sources: Sequence[Source]) -> tuple[list[FloatArray], list[Quality]]:
+    def _heard(self, sources: Sequence[Source], *, enrolling: bool = False) -> tuple[list[FloatArray], list[Quality]]:
         waveforms, qualities = [], []
         rate = self._embedder.sample_rate
         for source, name in zip(sources, _names(sources), strict=True):
             waveform = audio.load(source, rate)
             qualities.append(check_recording(waveform, rate, name=name, limits=self._limits))
             waveforms.append(waveform)
+        limits = self._limits or QualityLimits()
+        if limits.second_voice != "ignore":
+            threshold, names = self._point(None).threshold, _names(sources)
+            qualities = judged_voices(
+                waveforms, qualities, names, self._embedder, threshold, limits, enrolling=enrolling
+            )
         return waveforms, qualities
 
     def _opened_gallery(self) -> Gallery:

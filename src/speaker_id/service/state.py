@@ -20,6 +20,7 @@ from speaker_id.inference.kept_recordings import files_to_keep
 from speaker_id.inference.quality import Quality, check_recording, prepare
 from speaker_id.inference.quality_enrolment import warnings_of
 from speaker_id.inference.results import Enrolment, Identification
+from speaker_id.inference.voices import judged_voices
 from speaker_id.service.batching import Batcher
 from speaker_id.service.counters import Counters
 from speaker_id.service.decoding import Decoded, Decoders, Limits
@@ -70,12 +71,21 @@ class State:
         """The operating point, with another threshold for one request."""
         return self.point if threshold is None else moved(self.point, threshold, "given with this request")
 
-    async def hear(self, contents: Sequence[bytes]) -> Heard:
-        """The bytes of files -> sound and embeddings. Raises AudioError for what cannot be used."""
+    async def hear(self, contents: Sequence[bytes], *, enrolling: bool = False) -> Heard:
+        """The bytes of files -> sound and embeddings. Raises AudioError for what cannot be used.
+
+        Where the limits of quality ask, a second voice is searched for; enrolling remarks one among its warnings.
+        """
         names = ["the recording"] if len(contents) == 1 else _numbered(len(contents))
         found = await asyncio.gather(*map(self._hear_one, contents, names))
         decoded, rows = zip(*found, strict=True)
-        return Heard([one.waveform for one in decoded], [one.quality for one in decoded], np.stack(rows))
+        waveforms, qualities = [one.waveform for one in decoded], [one.quality for one in decoded]
+        if (limits := self.settings.quality).second_voice != "ignore":
+            threshold = self.point.threshold
+            qualities = await self.batcher.call(
+                judged_voices, waveforms, qualities, names, self.embedder, threshold, limits, enrolling=enrolling
+            )
+        return Heard(waveforms, qualities, np.stack(rows))
 
     async def judged(self, waveform: FloatArray, name: str) -> Quality:
         """Sound (S,) that came as samples -> what it is like. Raises AudioError, which calls it `name`."""

@@ -82,7 +82,7 @@ async def add_recordings(
     details = None
     if not (consent is None and metadata is None and expires is None):
         details = _checked(UserDetails(_texts(metadata or "{}"), consent, expires))
-    heard = await state.hear([await upload.read() for upload in recordings])
+    heard = await state.hear([await upload.read() for upload in recordings], enrolling=True)
     result = await state.enrol(name, heard, details=details, strict=strict, by=caller)
     return EnrolAnswer.of(result, quality=[QualityAnswer.of(one) for one in heard.qualities])
 
