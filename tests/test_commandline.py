@@ -5,9 +5,11 @@ import sys
 from collections.abc import Callable
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import QuotedString
 
 from speaker_id import build
-from speaker_id.commandline import check_overrides, is_group, options, reported, run_command
+from speaker_id.commandline import check_overrides, is_group, options, quoted, reported, run_command
 from speaker_id.errors import ConfigError, DataError
 
 LIST = "data.train_list=train.tsv"
@@ -46,8 +48,8 @@ MISTAKES = [
     (["~model=xvector"], r"Could not delete 'model=xvector'"),
     (["debug=null"], r"^debug=null: leave a group out by ~debug; there are: "),
     # grammar
-    (["seed"], r"(?s)cannot understand the overrides .*'seed'.*missing EQUAL"),
-    (["data.speeds=[1.0"], r"cannot understand the overrides"),
+    (["seed"], r"^cannot understand seed \(missing EQUAL .*\): write KEY=VALUE"),
+    (["data.speeds=[1.0"], r"^cannot understand data.speeds=\[1.0 \(.*in quotes: 'KEY=\"VALUE\"'$"),
     (["+experiment=quick"], r"override experiment"),
 ]
 
@@ -69,6 +71,37 @@ RIGHT = [
     ["hydra.run.dir=/tmp/x", "hydra/launcher=basic", "hydra.job.chdir=true"],
     ["data.val_list=null"],
 ]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "录音/列表.tsv",
+        "my voices (1)/train.tsv",
+        "~/train.tsv",
+        "größe;ж&#!.tsv",
+        "a'b.tsv",
+        "a b=c.tsv",
+        "C:\\x\\y.tsv",
+    ],
+)
+def test_any_path_can_be_typed_as_it_is(value: str) -> None:
+    parsed = OverridesParser.create().parse_override(quoted(f"data.train_list={value}")).value()
+    assert (parsed.text if isinstance(parsed, QuotedString) else str(parsed)) == value
+
+
+def test_of_a_sweep_each_path_is_quoted_by_itself() -> None:
+    parsed = OverridesParser.create().parse_override(quoted("data.train_list=录/a.tsv,音/b.tsv"))
+    assert parsed.is_choice_sweep()
+    assert [choice.text for choice in parsed.value().list] == ["录/a.tsv", "音/b.tsv"]
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["seed=7", "seed=1,2", "data.speeds=[1.0", "~logger", "seed", "model=glob(z*)", "data.root='/a b/c=d'", "+x=1"],
+)
+def test_what_can_be_read_or_not_be_mended_stays_as_it_was_typed(override: str) -> None:
+    assert quoted(override) == override
 
 
 @pytest.mark.parametrize(
@@ -170,3 +203,8 @@ def test_a_task_keeps_its_arguments_and_its_result() -> None:
 
     assert task(6, factor=7) == 42
     assert task.__name__ == "task"
+
+
+def test_a_command_line_in_another_script_is_handed_to_hydra_in_quotes(command: Callable[..., list[str]]) -> None:
+    assert command("data.train_list=录音/a b.tsv", "hydra.run.dir=runs/我的") == ["run"]
+    assert sys.argv[1:] == ['data.train_list="录音/a b.tsv"', 'hydra.run.dir="runs/我的"']

@@ -23,7 +23,10 @@ R = TypeVar("R")
 
 def run_command(run: Callable[[], Any], *, config_name: str) -> None:
     """Check the command line against the conf/ tree, then hand over to Hydra; exit status 2 for a mistyped option."""
-    arguments, _ = get_args_parser().parse_known_args()
+    parser = get_args_parser()
+    given = parser.parse_known_args()[0].overrides
+    sys.argv[1:] = [quoted(argument) if argument in given else argument for argument in sys.argv[1:]]
+    arguments, _ = parser.parse_known_args()
     # A user's own --config-dir may hold groups and keys that only Hydra can see.
     if not arguments.config_dir and not arguments.config_path and not arguments.help:
         try:
@@ -60,6 +63,27 @@ def _message(error: SpeakerIdError) -> str:
     return str(error).rpartition(f"{kind.__module__}.{kind.__qualname__}: ")[2].strip()
 
 
+def quoted(override: str) -> str:
+    """With its value in quotes where only so it can be read: Hydra's grammar knows no letters but a to z, no (, no ~.
+
+    Paths are in every script: `data.train_list=录音/train.tsv`. Of a sweep's values each is quoted by itself. What
+    begins a list or a dictionary is left alone, and so is what no quotes would mend.
+    """
+    key, equals, value = override.partition("=")
+    if not equals or value.startswith(("[", "{")) or _is_readable(override):
+        return override
+    mended = f"{key}=" + ",".join('"' + part.replace('"', '\\"') + '"' for part in value.split(","))
+    return mended if _is_readable(mended) else override
+
+
+def _is_readable(override: str) -> bool:
+    try:
+        OverridesParser.create().parse_override(override)
+    except HydraException:
+        return False
+    return True
+
+
 def check_overrides(config_name: str, overrides: list[str], *, complete: bool = False) -> None:
     """Raise ConfigError for a group, option or key that does not exist, naming the nearest that do.
 
@@ -68,7 +92,12 @@ def check_overrides(config_name: str, overrides: list[str], *, complete: bool = 
     try:
         parsed = [o for o in OverridesParser.create().parse_overrides(overrides) if not o.is_hydra_override()]
     except HydraException as error:
-        raise ConfigError(f"cannot understand the overrides {overrides}: {error}") from error
+        wrong = next((override for override in overrides if not _is_readable(override)), str(overrides))
+        reason = next(line for line in str(error).splitlines() if not line.startswith("Error parsing"))
+        raise ConfigError(
+            f"cannot understand {wrong} ({reason.strip()}): write KEY=VALUE, and text with special characters in "
+            "quotes: 'KEY=\"VALUE\"'"
+        ) from error
     groups = [override for override in parsed if is_group(override.key_or_group)]
     for override in groups:
         _check_choice(override)

@@ -11,7 +11,7 @@ MISTAKES = {
     "data.btch_size=3": "data.btch_size does not exist; did you mean 'batch_size'? there are: train_list, ",
     "data.train_lst=x": "data.train_lst does not exist; did you mean 'train_list'? there are: train_list, ",
     "data.batch_size=many": "data.batch_size=many: needs a number, it is 64 unless given",
-    "data.speeds=[1": "cannot understand the override",
+    "data.speeds=[1": "cannot understand data.speeds=[1 (",
 }
 
 

@@ -84,7 +84,9 @@ def _lines(source: Path) -> list[str]:
 def _parse(line: str, base: Path, where: str, *, labelled: bool, existing: bool) -> Utterance:
     name, label = (part.strip() for part in line.partition("\t")[::2])
     if "\t" not in line and labelled:
-        raise DataError(f"{where}: no tab in {line.strip()[:80]!r}; write '<path>\\t<label>'")
+        raise DataError(
+            f"{where}: no tab in {line.strip()[:80]!r}; write '<path>\\t<label>': a tab, no comma or spaces, in between"
+        )
     if not name or not (label or "\t" not in line) or line.count("\t") > 1:
         raise DataError(f"{where}: needs exactly a path, a tab and a label, got {line.strip()[:80]!r}")
     path = base / name
