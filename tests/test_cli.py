@@ -230,7 +230,8 @@ def test_an_error_of_ours_is_one_line_and_exit_code_3(folder: Path) -> None:
         (("remove", "Ada"), "there is no gallery"),
         (("enrol", "", "ada.wav"), "needs a name"),
         (("compare", "ada.wav", "bob.wav", "--model", "no-model"), "no-model"),
-        (("compare", "ada.wav", "bob.wav", "--threshold", "nan"), "must be a number"),
+        (("compare", "ada.wav", "bob.wav", "--threshold", "nan"), "must lie between -1 and 1"),
+        (("compare", "ada.wav", "bob.wav", "--threshold", "80"), "must lie between -1 and 1"),
         (("compare", "ada.wav", "bob.wav", "--prior", "1"), "prior is 1.0"),
     ]:
         result = run(*arguments)

@@ -165,6 +165,21 @@ def test_a_config_folder_of_ones_own_is_left_to_hydra(command: Callable[..., lis
     assert command("--config-dir", "/somewhere", "model=mine") == ["run"]
 
 
+@pytest.mark.parametrize("option", ["--data.train_list=train.tsv", "--train_list"])
+def test_options_with_dashes_are_refused_with_how_they_are_written(
+    option: str, command: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        command(option, "model=ecapa")
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.startswith(f"error: {option}: options have no dashes in front: write KEY=VALUE")
+
+
+def test_an_option_of_another_choice_is_said_to_be_one() -> None:
+    with pytest.raises(ConfigError, match=r"noise does not exist; .*another choice of augmentation= may have it$"):
+        check_overrides("train", [LIST, "augmentation.waveform.noise.prob=0.5"])
+
+
 def test_help_is_left_to_hydra(command: Callable[..., list[str]]) -> None:
     assert command("--help", "model=mine") == ["run"]
 

@@ -48,7 +48,9 @@ def instantiate(config: Any, *args: Any, **kwargs: Any) -> Any:
     except InstantiationException as error:
         if isinstance(error.__cause__, SpeakerIdError):
             raise error.__cause__ from None
-        raise ConfigError(str(error)) from error
+        name = str(config.get("_target_", "a part")).rpartition(".")[2]
+        reason = " ".join(str(error.__cause__ or error).split())
+        raise ConfigError(f"{name} refuses these options: {reason}; --cfg job shows them") from error
 
 
 def embedding_model(model: Mapping[str, Any], pooling: Mapping[str, Any], in_dim: int) -> EmbeddingModel:
@@ -122,7 +124,7 @@ def nearest(word: str, known: list[str]) -> str:
     """'did you mean ...? there are ...': the part of a message that helps."""
     close = difflib.get_close_matches(word, known, n=1)
     guess = f"did you mean {close[0]!r}? " if close else ""
-    return f"{guess}there are: {', '.join(known)}"
+    return f"{guess}there are: {', '.join(known) or 'none'}"
 
 
 def _resolve(name: str) -> Any:

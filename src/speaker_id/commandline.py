@@ -26,7 +26,14 @@ def run_command(run: Callable[[], Any], *, config_name: str) -> None:
     parser = get_args_parser()
     given = parser.parse_known_args()[0].overrides
     sys.argv[1:] = [quoted(argument) if argument in given else argument for argument in sys.argv[1:]]
-    arguments, _ = parser.parse_known_args()
+    arguments, unknown = parser.parse_known_args()
+    if unknown:
+        print(
+            f"error: {unknown[0]}: options have no dashes in front: write KEY=VALUE, like data.train_list=train.tsv; "
+            "--help names them",
+            file=sys.stderr,
+        )
+        sys.exit(2)
     # A user's own --config-dir may hold groups and keys that only Hydra can see.
     if not arguments.config_dir and not arguments.config_path and not arguments.help:
         try:
@@ -156,10 +163,12 @@ def _check_key(config: DictConfig, key: str) -> Any:
     for part in key.split("."):
         if not isinstance(node, DictConfig):
             return None  # into a list, a null or an interpolation: Hydra checks these
-        known = [str(name) for name in node]
-        if part not in known:
+        names = [str(name) for name in node]  # also of what is still ???
+        known = [name for name in names if not name.startswith("_")]
+        if part not in names:
             where = ".".join([*walked, part])
-            raise ConfigError(f"{where} does not exist; {build.nearest(part, known)}")
+            other = f"; another choice of {walked[0]}= may have it" if walked and is_group(walked[0]) else ""
+            raise ConfigError(f"{where} does not exist; {build.nearest(part, known)}{other}")
         raw = OmegaConf.is_missing(node, part) or OmegaConf.is_interpolation(node, part)
         node = None if raw else node[part]
         walked.append(part)

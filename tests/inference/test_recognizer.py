@@ -191,11 +191,11 @@ def test_without_any_threshold_nothing_is_decided(gallery: SqliteGallery) -> Non
     assert recognizer.compare(at(10), at(10), threshold=0.0).accepted is True
 
 
-@pytest.mark.parametrize("threshold", [math.nan, math.inf, -math.inf])
-def test_a_threshold_that_is_no_number_is_refused(recognizer: Recognizer, bundle: Path, threshold: float) -> None:
-    with pytest.raises(ConfigError, match="must be a number"):
+@pytest.mark.parametrize("threshold", [math.nan, math.inf, -math.inf, 80.0, -1.01])
+def test_a_threshold_that_is_no_cosine_is_refused(recognizer: Recognizer, bundle: Path, threshold: float) -> None:
+    with pytest.raises(ConfigError, match="between -1 and 1"):
         recognizer.compare(at(10), at(10), threshold=threshold)
-    with pytest.raises(ConfigError, match="must be a number"):
+    with pytest.raises(ConfigError, match="between -1 and 1"):
         Recognizer.load(bundle, threshold=threshold)
 
 

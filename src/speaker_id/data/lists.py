@@ -76,7 +76,9 @@ def _lines(source: Path) -> list[str]:
     except IsADirectoryError:
         raise DataError(f"{source}: is a folder; give the data list (a text file, '<path>\\t<label>' a line)") from None
     except UnicodeDecodeError as error:
-        raise DataError(f"{source}: not UTF-8 text ({error}); save the list as UTF-8") from None
+        raise DataError(
+            f"{source}: not UTF-8 text ({error}); save the list as UTF-8 (and is it the list, not a recording?)"
+        ) from None
     except OSError as error:
         raise DataError(f"{source}: cannot read the data list: {error.strerror or error}") from error
 

@@ -26,8 +26,8 @@ def check_prior(prior: float) -> None:
 
 
 def check_threshold(threshold: float) -> None:
-    if not math.isfinite(threshold):
-        raise ConfigError(f"threshold is {threshold}: it must be a number; scores lie in [-1, 1]")
+    if not -1 <= threshold <= 1:  # nan neither
+        raise ConfigError(f"threshold is {threshold}: scores are cosines, so it must lie between -1 and 1, like 0.6")
 
 
 def check_margin(min_margin: float | None) -> None:

@@ -80,7 +80,7 @@ def model_path(given: str | os.PathLike[str] | None) -> Path:
         asked = "no model is given" if given is None else f"the model {name} is not fetched yet"
         raise CheckpointError(
             f"{asked}: fetch it with `speaker-id pretrained get {name}` (once, {SOURCES[name].megabytes} MB), or "
-            "name a run folder or bundle of your own (--model RUN)"
+            "name a run folder or bundle of your own"
         )
     return folder_of(name)
 
