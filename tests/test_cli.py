@@ -19,6 +19,8 @@ COMMANDS = [
     "compare", "enrol", "identify", "remove", "users", "serve", "compare-runs", "demo", "keys", "pretrained",
     "keys add", "keys remove", "keys list", "pretrained list", "pretrained get",
     "import", "export-gallery", "record", "interactive",
+    "gallery", "gallery info", "gallery log", "gallery restore", "gallery backup", "gallery note-copy",
+    "gallery list-copies", "gallery rotate-key", "gallery reembed",
 ]  # fmt: skip
 
 
@@ -320,7 +322,7 @@ def test_every_help_fits_a_terminal_and_shows_an_example() -> None:
     for arguments in ([], *(command.split() for command in COMMANDS)):
         result = run(*arguments, "--help")
         assert result.exit_code == 0
-        assert "Example:" in result.stdout or arguments in (["keys"], ["pretrained"])
+        assert "Example:" in result.stdout or arguments in (["keys"], ["pretrained"], ["gallery"])
         assert max(len(line) for line in result.stdout.splitlines()) <= 80
     overview = run("--help").stdout
     assert all(f"\n  {command} " in overview for command in COMMANDS if " " not in command)

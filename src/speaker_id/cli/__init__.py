@@ -11,7 +11,17 @@ from typing import Annotated
 import typer
 
 from speaker_id import __version__
-from speaker_id.cli import conversation, enrolling, evaluating, microphone, models, moving, recognising, serving
+from speaker_id.cli import (
+    conversation,
+    enrolling,
+    evaluating,
+    gallery,
+    microphone,
+    models,
+    moving,
+    recognising,
+    serving,
+)
 from speaker_id.cli.frame import FAILED
 
 HELP = """Who is speaking? Compare voices, enrol users, identify them.
@@ -44,6 +54,7 @@ app.command()(conversation.interactive)
 app.command()(serving.serve)
 app.add_typer(serving.keys, name="keys")
 app.add_typer(models.pretrained, name="pretrained")
+app.add_typer(gallery.gallery_app, name="gallery")
 app.command("compare-runs")(evaluating.compare_runs)
 app.command()(evaluating.demo)
 

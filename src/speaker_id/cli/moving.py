@@ -16,10 +16,12 @@ from speaker_id.cli.frame import (
     GalleryFile,
     GalleryKey,
     Json,
+    KeepRecordings,
     Model,
     answer,
     errors,
     opened_gallery,
+    os_user,
 )
 from speaker_id.contracts import Gallery, as_path
 from speaker_id.inference.galleries import GalleryOptions, is_database, open_gallery, shown_location
@@ -38,6 +40,7 @@ def import_users(
     model: Model = None,
     gallery: GalleryFile = GALLERY,
     gallery_key: GalleryKey = None,
+    keep_recordings: KeepRecordings = False,
     best: Best = None,
     add: Annotated[bool, typer.Option("--add", help="Add to users who are enrolled already.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
@@ -58,7 +61,9 @@ def import_users(
     Example: speaker-id import audio_db --model campplus-zh-en
     """
     with errors(as_json), ExitStack() as stack:
-        target = _Target(gallery, GalleryOptions(key=gallery_key, best=best), dry_run, stack)
+        target = _Target(
+            gallery, GalleryOptions(key=gallery_key, best=best, keep_recordings=keep_recordings), dry_run, stack
+        )
         if source.is_dir():
             outcomes, ignored = _from_folder(source, model_path(model), target, device, add)
         else:
@@ -67,7 +72,7 @@ def import_users(
         for outcome in outcomes:
             found.append(outcome)
             if not as_json:
-                typer.echo(_line(outcome))
+                typer.echo(outcome_line(outcome))
     num = sum(outcome.verdict == "imported" for outcome in found)
     lines = [f"not read: {shown(str(path))}" for path in ignored]
     lines += [f"{num} of {len(found)} users {'would be ' if dry_run else ''}imported into {shown_location(gallery)}"]
@@ -81,20 +86,25 @@ def export_gallery(
     *,
     gallery: GalleryFile = GALLERY,
     gallery_key: GalleryKey = None,
+    with_recordings: Annotated[
+        bool, typer.Option("--with-recordings", help="Also the recordings that the gallery keeps, unencrypted.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
     as_json: Json = False,
 ) -> None:
     """Write all users into one portable file.
 
-    It holds names, details and embeddings. It is not encrypted, but readable by you alone. `speaker-id import FILE`
-    reads it, into a gallery of the same model.
+    It holds names, details and embeddings. It is not encrypted, but readable by you alone, and noted: whoever removes
+    a user is told of it. `speaker-id import FILE` reads it, into a gallery of the same model.
 
     Example: speaker-id export-gallery voices.safetensors
     """
     with errors(as_json):
         refuse_existing(file, replace=force)
         with opened_gallery(gallery, gallery_key) as opened:
-            num_users, num_recordings = write_export(opened, file, replace=force)
+            num_users, num_recordings = write_export(
+                opened, file, with_recordings=with_recordings, replace=force, by=os_user()
+            )
     text = f"exported {num_users} users with {num_recordings} recordings into {file}: it is not encrypted"
     fields = {"file": str(file), "num_users": num_users, "num_recordings": num_recordings}
     answer(text, fields, as_json, YES)
@@ -133,16 +143,20 @@ def _from_folder(
     opened = target.opened(embedder.fingerprint, embedder.dim)
     recognizer = Recognizer(embedder, gallery=opened, operating_point=loaded.operating_point)
     rate = embedder.sample_rate
-    outcomes = import_folder(folder.recordings, recognizer, opened, sample_rate=rate, add=add, dry_run=target.dry_run)
+    outcomes = import_folder(
+        folder.recordings, recognizer, opened, sample_rate=rate, add=add, dry_run=target.dry_run, by=os_user()
+    )
     return outcomes, folder.ignored
 
 
 def _from_export(source: Path, target: _Target, add: bool) -> Iterator[Outcome]:
     export = read_export(source)
-    return import_export(export, target.opened(export.fingerprint, export.dim), add=add, dry_run=target.dry_run)
+    return import_export(
+        export, target.opened(export.fingerprint, export.dim), add=add, dry_run=target.dry_run, by=os_user()
+    )
 
 
-def _line(outcome: Outcome) -> str:
+def outcome_line(outcome: Outcome) -> str:
     lines = [f"{outcome.verdict:16} {outcome.num_recordings:4}  {shown(outcome.user)}"]
     lines += [f"    {' '.join(reason.split())}" for reason in outcome.reasons]
     return "\n".join(lines + [f"    note: {warning}" for warning in outcome.warnings])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
-from typing import NamedTuple
+from pathlib import Path
+from typing import NamedTuple, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 from speaker_id.contracts import Gallery
@@ -15,6 +16,20 @@ from speaker_id.inference.gallery_seal import KeySource
 SCHEMES = ("postgresql://", "postgres://")
 
 GalleryLocation = str | os.PathLike[str]  # the path of a file, or the URL of a database
+
+
+@runtime_checkable
+class RotatesKey(Protocol):
+    """A gallery whose key can be changed: from None encrypts it, to None decrypts it."""
+
+    def rotate_key(self, old: KeySource | None, new: KeySource | None, *, by: str | None = None) -> None: ...
+
+
+@runtime_checkable
+class BacksUp(Protocol):
+    """A gallery that can copy itself to a file, and notes the copy."""
+
+    def backup(self, path: Path, *, replace: bool = False, by: str | None = None) -> None: ...
 
 
 class GalleryOptions(NamedTuple):
