@@ -93,6 +93,51 @@ def test_leaving_a_task_stops_its_recording(address: str, tmp_path: Path) -> Non
         assert float(seconds) < 20  # all by itself it would stop at 30
 
 
+# The browser asks whether the page may listen, until `allow()` says yes.
+ASKING = """() => {
+  const devices = navigator.mediaDevices, listen = devices.getUserMedia.bind(devices);
+  devices.getUserMedia = async (wanted) => {
+    await new Promise((resolve) => { window.allow = resolve; });
+    return (window.given = await listen(wanted));
+  };
+}"""
+
+
+def test_whoever_leaves_before_the_microphone_is_allowed_is_not_recorded(address: str, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "tone.wav", voice(ADA, 10), RATE, subtype="PCM_16")
+    with talking(tmp_path / "tone.wav") as talked, opened(talked, address) as found:
+        found.page.evaluate(ASKING)
+        found.page.click("#recording-identify .record")
+        found.wait("window.allow")
+        found.page.click("#tab-compare")
+        found.page.evaluate("allow()")
+        found.wait("window.given && given.getTracks().every((track) => track.readyState === 'ended')")
+        assert found.page.locator(".recording").count() == 0
+        found.page.click("#tab-identify")
+        assert found.page.inner_text("#recording-identify .state").startswith("Press Record")
+
+
+# Stops the recording and chooses a file in one breath.
+STOP_AND_CHOOSE = """() => {
+  const box = document.querySelector("#recording-identify"), chosen = new DataTransfer();
+  chosen.items.add(new File(["no sound"], "chosen.txt"));
+  box.querySelector(".record").click();
+  box.querySelector("input").files = chosen.files;
+  box.querySelector("input").onchange();
+}"""
+
+
+def test_a_file_that_is_chosen_right_after_a_recording_takes_its_place(address: str, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "tone.wav", voice(ADA, 10), RATE, subtype="PCM_16")
+    with talking(tmp_path / "tone.wav") as talked, opened(talked, address) as found:
+        found.page.click("#recording-identify .record")
+        found.wait("parseFloat(document.querySelector('#recording-identify .clock').textContent) > 1")
+        found.page.evaluate(STOP_AND_CHOOSE)
+        state = "document.querySelector('#recording-identify .state')"
+        found.wait(f"{state}.matches('.good, .weak') || {state}.textContent.startsWith('chosen.txt')")
+        assert found.page.inner_text("#recording-identify .state") == "chosen.txt: the service will read it."
+
+
 @pytest.fixture(scope="module")
 def pretrained_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A service whose model was trained on many voices."""

@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ from browser.live_service import serving
 from browser.using_the_service import CUT, FAINT, answer, enrolled, forgive, give, opened, upload
 from inference.tiny_model import RATE, voice
 from service.running import ADA, BOB, flac, keys_in, settings_in
+from speaker_id.inference.galleries import GalleryOptions
+from speaker_id.inference.gallery import SqliteGallery
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -180,6 +183,101 @@ def test_a_microphone_that_is_not_given_is_told_with_another_way(browser: "Brows
         found.page.click("#recording-identify .record")
         found.wait("document.querySelector('#recording-identify .state').matches('.weak')")
         assert re.fullmatch(r".*microphone.* or choose a file\.", found.page.inner_text("#recording-identify .state"))
+
+
+def test_an_answer_in_error_is_said_in_the_language_of_now(browser: "Browser", address: str) -> None:
+    with opened(browser, address) as found:
+        found.page.set_input_files("#recording-identify input", upload("notes.txt", b"no sound at all"))
+        said = answer(found, "identify").locator(".verdict")
+        assert said.inner_text() == "The recording cannot be used"
+        found.page.select_option("#language", "zh")
+        assert said.inner_text() == "无法使用这段录音"
+        forgive(found, 422)
+
+
+# --- users: doubts, details, undo -------------------------------------------------------------------------------------
+
+
+def test_doubts_about_who_speaks_are_shown_after_enrolling(browser: "Browser", address: str) -> None:
+    with opened(browser, address) as found:
+        enrolled(found, "Ada", ADA)
+        enrolled(found, "Eve", ADA)
+        warned = found.page.locator("#panel-enrol .warnings")
+        assert warned.locator("p").inner_text() == "Please look at this:"
+        assert warned.locator("li").first.inner_text().startswith("Ada is already enrolled and as alike")
+        assert warned.locator("ul").get_attribute("lang") == "en"
+        found.page.select_option("#language", "zh")
+        assert warned.locator("p").inner_text() == "请留意："
+        assert found.sideways() <= 0
+
+
+def test_details_are_shown_where_they_are_asked_for(browser: "Browser", address: str) -> None:
+    with httpx.Client(base_url=address, trust_env=False) as client:
+        fields = {"consent": "signed <b>form</b> 17", "metadata": '{"site": "B"}'}
+        client.put("users/Ada/recordings", files={"recordings": flac(ADA)}, data=fields)
+        client.put("users/Bob/recordings", files={"recordings": flac(BOB)})
+    with opened(browser, address, width=360) as found:
+        page = found.page
+        page.click("#tab-users")
+        answer(found, "users", press=False)
+        assert not [asked for asked in found.requests if asked.endswith("users/Ada")]
+        page.locator("#user-list summary").first.focus()
+        page.keyboard.press("Enter")
+        found.wait("document.querySelector('#user-list dl')")
+        pairs = page.locator("#user-list dl").inner_text().splitlines()
+        assert pairs[:4] == ["Consent", "signed <b>form</b> 17", "site", "B"]
+        assert found.sideways() <= 0
+        page.select_option("#language", "zh")
+        assert page.locator("#user-list dt").first.inner_text() == "同意说明"
+        assert page.locator("#user-list dl").count() == 1
+        page.locator("#user-list summary").last.click()
+        found.wait("document.querySelectorAll('#user-list dl').length === 2")
+        assert "没有记录" in page.locator("#user-list dl").last.inner_text()
+        with httpx.Client(base_url=address, trust_env=False) as client:
+            client.delete("users/Bob")
+        page.locator("#user-list summary").last.click()
+        page.locator("#user-list summary").last.click()
+        found.wait(
+            "document.querySelector('#user-list li:last-child [role=status]').innerText.includes('没有这个用户')"
+        )
+        forgive(found, 404)
+
+
+def test_a_removal_is_undone_while_the_service_allows_it(browser: "Browser", tmp_path: Path) -> None:
+    settings = settings_in(tmp_path, gallery_options=GalleryOptions(grace=timedelta(days=30)))
+    with serving(settings) as address, opened(browser, address) as found:
+        page = found.page
+        enrolled(found, "Ada", ADA)
+        page.click("#tab-users")
+        answer(found, "users", press=False)
+        page.click("#user-list button")
+        assert "can be undone" in page.inner_text("#confirm-text")
+        assert page.inner_text("#confirm [value=yes]") == "Remove"
+        page.click("#confirm [value=yes]")
+        said = page.locator("#panel-users .answer")
+        found.wait("document.querySelector('#panel-users .undo')")
+        assert said.inner_text().startswith("Ada is removed\n\nUntil ")
+        assert page.locator("#user-list li").count() == 0
+        assert page.locator(".undo").get_attribute("aria-label") == "Bring Ada back"
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.matches('.undo')")
+        page.keyboard.press("Enter")
+        found.wait("document.querySelector('#user-list li')")
+        assert answer(found, "users", press=False).inner_text() == "Ada is back"
+        assert page.locator("#user-list bdi").inner_text() == "Ada"
+
+
+def test_whoever_removes_somebody_is_told_of_copies(browser: "Browser", tmp_path: Path) -> None:
+    with serving(settings_in(tmp_path)) as address, opened(browser, address) as found:
+        enrolled(found, "Ada", ADA)
+        with SqliteGallery.open(tmp_path / "gallery.db") as gallery:
+            gallery.record_copy("a backup on the shelf")
+        found.page.click("#tab-users")
+        answer(found, "users", press=False)
+        found.page.click("#user-list button")
+        found.page.click("#confirm [value=yes]")
+        found.wait("document.querySelector('#panel-users .warnings')")
+        assert "a backup on the shelf (" in found.page.inner_text("#panel-users .warnings li")
 
 
 # --- everybody --------------------------------------------------------------------------------------------------------

@@ -52,7 +52,7 @@ def test_a_voice_is_enrolled_identified_listed_and_removed(tmp_path: Path) -> No
         first = enrol(client, "Ada", flac(ADA), flac(ADA, 2.0)).json()
         assert [one["seconds"] for one in first.pop("quality")] == [1.0, 2.0]
         assert "recording 1: little speech: 1.0 s without the pauses" in first.pop("warnings")
-        assert first == {"user": "Ada", "num_recordings_added": 2, "num_recordings": 2}
+        assert first == {"user": "Ada", "num_recordings_added": 2, "num_recordings": 2, "keeps_recordings": False}
         assert enrol(client, "Ada", flac(ADA, 1.5)).json()["num_recordings"] == 3
         enrol(client, "Bob", flac(BOB))
         found = identify(client, flac(BOB), limit=1).json()
@@ -195,7 +195,7 @@ def test_every_error_has_the_same_shape(client: TestClient, method: str, path: s
 
 def test_health_says_what_runs(client: TestClient) -> None:
     answer = client.get("/health").json()
-    assert (answer["status"], answer["calibrated"]) == ("ok", True)
+    assert (answer["status"], answer["calibrated"], answer["keeps_recordings"]) == ("ok", True, False)
     assert answer["model"] == state_of(client).embedder.fingerprint
 
 

@@ -19,7 +19,10 @@ from speaker_id.service.settings import Settings
 from speaker_id.service.state import State
 
 PAGE = Path(__file__).with_name("page")
-ABOUT = "Compare voices, enrol users, identify who speaks. Recordings are not stored; voiceprints are, until removed."
+ABOUT = (
+    "Compare voices, enrol users, identify who speaks. Voiceprints are stored until removed; recordings are not, "
+    "unless the operator keeps them: /health says so."
+)
 
 
 class Service(FastAPI):

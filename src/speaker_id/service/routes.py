@@ -29,7 +29,11 @@ SizeRule = Annotated[
 @open_to_all.get("/health", summary="Is the service ready?", responses=declared(500))
 async def health(state: Opened) -> HealthAnswer:
     return HealthAnswer(
-        status="ok", model=state.embedder.fingerprint, calibrated=state.point.calibrated, version=__version__
+        status="ok",
+        model=state.embedder.fingerprint,
+        calibrated=state.point.calibrated,
+        keeps_recordings=state.gallery.keeps_recordings,
+        version=__version__,
     )
 
 

@@ -77,6 +77,7 @@ class EnrolAnswer(Answer):
     user: str
     num_recordings_added: int
     num_recordings: int = Field(description="Kept of this user now.")
+    keeps_recordings: bool = Field(description="Whether the recordings themselves are stored, too, encrypted.")
     warnings: list[str] = Field(description="What a person should look at: doubts about who speaks, poor recordings.")
     quality: Qualities
 
@@ -159,4 +160,5 @@ class HealthAnswer(Answer):
     status: str
     model: str = Field(description="The model's fingerprint.")
     calibrated: bool
+    keeps_recordings: bool = Field(description="Whether enrolled recordings are stored, too, encrypted.")
     version: str

@@ -84,7 +84,8 @@ async def add_recordings(
         details = _checked(UserDetails(_texts(metadata or "{}"), consent, expires))
     heard = await state.hear([await upload.read() for upload in recordings], enrolling=True)
     result = await state.enrol(name, heard, details=details, strict=strict, by=caller)
-    return EnrolAnswer.of(result, quality=[QualityAnswer.of(one) for one in heard.qualities])
+    shown_quality = [QualityAnswer.of(one) for one in heard.qualities]
+    return EnrolAnswer.of(result, keeps_recordings=state.gallery.keeps_recordings, quality=shown_quality)
 
 
 @enrol.get("/users", summary="Who is enrolled, by name.")

@@ -18,7 +18,7 @@ export function card(kind, verdict, ...content) {
 
 export function failure(error) {
   const detail = element("p", { className: "detail", lang: "en" }, error.detail);
-  return card("unsure", error.message, error.needsKey && say("keyHelp"), error.detail && detail);
+  return card("unsure", say(error.key), error.needsKey && say("keyHelp"), error.detail && detail);
 }
 
 /** What score, threshold and probability mean, for whatever was compared. */
@@ -28,6 +28,13 @@ export function explained({ score, threshold, probability, prior, calibrated }) 
   if (probability !== null) words.push(say("probability", { percent: percent(probability), prior: percent(prior) }));
   if (!calibrated) words.push(say("uncalibrated"));
   return [scale(score, threshold), ...words];
+}
+
+/** What a person should look at, in the service's own words; null for nothing. */
+export function warnings(found) {
+  if (!found.length) return null;
+  const list = element("ul", { lang: "en" }, ...found.map((one) => element("li", {}, one)));
+  return element("div", { className: "warnings" }, element("p", {}, say("lookAt")), list);
 }
 
 export function candidates(matches) {

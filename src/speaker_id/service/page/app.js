@@ -1,6 +1,6 @@
 // The page: its tasks, tabs and language.
 
-import { candidates, card, element, explained, failure } from "./answers.js";
+import { candidates, card, element, explained, failure, warnings } from "./answers.js";
 import { Recorder } from "./recorder.js";
 import { Refused, addressOf, ask, isSendable } from "./service.js";
 import * as users from "./users.js";
@@ -33,12 +33,25 @@ const TASKS = {
   },
   async enrol([recordings]) {
     const user = $("#name").value.trim();
-    const consent = `${say("consent")} (${new Date().toISOString()})`;
+    const consent = `${say(consentWord().dataset.word)} (${new Date().toISOString()})`;
     const result = await ask("PUT", `${addressOf(user)}/recordings`, { recordings, consent });
     inside($("#panel-enrol")).forEach((recorder) => recorder.reset());
-    return () => card("yes", say("enrolled", { user }), say("kept", { count: result.num_recordings }));
+    return () => card(
+      "yes", say("enrolled", { user }), say(result.keeps_recordings ? "keptSound" : "kept",
+        { count: result.num_recordings }), warnings(result.warnings),
+    );
   },
 };
+
+const consentWord = () => $("#panel-enrol .check [data-word]");
+
+/** Whoever agrees must know to what: a service may keep the sound, too. */
+async function askWhatIsKept() {
+  const { keeps_recordings: kept } = await ask("GET", "health").catch(() => ({}));
+  if (!kept) return;
+  consentWord().dataset.word = "consentSound";
+  consentWord().textContent = say("consentSound");
+}
 
 /** What a panel still lacks, as [the control to fill, the word for it]; null when it is complete. */
 function missing(panel) {
@@ -68,7 +81,7 @@ async function run(panel, task) {
   try {
     answer(panel, await task());
   } catch (error) {
-    answer(panel, () => failure(error instanceof Refused ? error : new Refused(say("failed"), String(error))));
+    answer(panel, () => failure(error instanceof Refused ? error : new Refused("failed", String(error))));
     if (error.needsKey) $("#key-box").open = true;
     if (!(error instanceof Refused)) throw error;
   } finally {
@@ -159,3 +172,4 @@ function remember(language) {
 
 translate(remember() ?? navigator.language.split("-")[0]);
 show(tabs[0]);
+askWhatIsKept();

@@ -9,7 +9,7 @@ const MAX_SECONDS = 30;
 const REFUSALS = { NotAllowedError: "microphoneDenied", NotFoundError: "microphoneMissing" };
 
 export class Recorder {
-  static active = null; // the one that records: there is one microphone
+  static active = null; // the one that records, or waits for the microphone: there is one
 
   /** Fills `box`; `file` is what there is to send, or null; `onChange()` hears that it is another one. */
   constructor(box, onChange) {
@@ -95,17 +95,23 @@ export class Recorder {
 
   async start() {
     if (this.isBusy) return;
-    await Recorder.active?.stop();
+    Recorder.active?.stop();
     this.reset();
     if (!navigator.mediaDevices) return this.tell("microphoneUnsafe", {}, "weak");
-    this.record.disabled = true;
+    Recorder.active = this;
+    this.record.disabled = this.choose.disabled = true;
     this.blocks = [];
     this.length = 0;
     try {
-      this.stopListening = await listen((block, rate) => this.heard(block, rate));
-      Recorder.active = this;
-      this.tell("recordingNow");
+      const stopListening = await listen((block, rate) => this.heard(block, rate));
+      if (Recorder.active === this) {
+        this.stopListening = stopListening;
+        this.tell("recordingNow");
+      } else {
+        await stopListening(); // somebody left while the browser asked whether it may
+      }
     } catch (error) {
+      if (Recorder.active === this) Recorder.active = null;
       this.tell(REFUSALS[error.name] ?? "microphoneFailed", { reason: error.name }, "weak");
     }
     this.record.disabled = false;
@@ -123,11 +129,12 @@ export class Recorder {
     if (this.length >= MAX_SECONDS * rate) this.stop();
   }
 
-  async stop() {
+  /** What was heard so far is there at once: the microphone closes when it likes. */
+  stop() {
+    if (Recorder.active === this) Recorder.active = null;
     if (!this.isRecording) return;
-    const stopListening = this.stopListening;
-    this.stopListening = Recorder.active = null;
-    await stopListening();
+    this.stopListening();
+    this.stopListening = null;
     this.look();
     const samples = joined(this.blocks);
     if (!samples.length) return this.tell("nothingHeard", {}, "weak");
@@ -137,7 +144,7 @@ export class Recorder {
 
   /** A file of the user's own; nothing happens for what is no file, and while recording or waiting. */
   async take(file) {
-    if (!file || this.isRecording || this.isBusy) return;
+    if (!file || Recorder.active === this || this.isBusy) return;
     this.reset();
     this.keep(file);
     this.tell("opening");
