@@ -43,13 +43,13 @@ class Findings:
         self._lock = threading.Lock()
         self.counts: Counter[str] = Counter()
         self.failures: list[str] = []
-        self.worst_cpu = self.worst_mb = 0.0
+        self.worst_cpu = self.worst_mb = (0.0, 0)  # and whose number it was
 
     def add(self, part: str, number: int, content: bytes, extension: str, outcome: Outcome) -> None:
         with self._lock:
             self.counts[f"{part} {outcome.kind}"] += 1
-            self.worst_cpu = max(self.worst_cpu, outcome.cpu_seconds)
-            self.worst_mb = max(self.worst_mb, outcome.grown_mb)
+            self.worst_cpu = max(self.worst_cpu, (outcome.cpu_seconds, number))
+            self.worst_mb = max(self.worst_mb, (outcome.grown_mb, number))
             if outcome.kind == "failed":
                 self._folder.mkdir(parents=True, exist_ok=True)
                 path = self._folder / f"{part}-{self._seed}-{number}.{extension}"
@@ -157,7 +157,10 @@ def main() -> None:
     print(f"\nseed {options.seed}, {len(numbers)} files, {time.monotonic() - begun:.0f} s")
     for what, count in sorted(findings.counts.items()):
         print(f"  {what:18} {count}")
-    print(f"  most for one file: {findings.worst_cpu:.2f} s of processor time, {findings.worst_mb:.0f} MB")
+    (seconds, slow), (megabytes, large) = findings.worst_cpu, findings.worst_mb
+    print(
+        f"  most for one file: {seconds:.2f} s of processor time (number {slow}), {megabytes:.0f} MB (number {large})"
+    )
     print(f"{len(findings.failures)} failures" + (f", saved in {options.failures}" if findings.failures else ""))
     raise SystemExit(1 if findings.failures else 0)
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 
+import containers
 from speaker_id.contracts import FloatArray
 
 
@@ -40,13 +41,16 @@ _KINDS = (
     _Kind("w64", "W64", "PCM_16"), _Kind("w64", "W64", "PCM_24", 48_000, 2),
 )  # fmt: skip
 
-EXTENSIONS = tuple(dict.fromkeys(kind.extension for kind in _KINDS))
-
 
 @functools.cache
 def originals() -> tuple[Original, ...]:
     """One file of each kind, all of them sound that is read."""
-    return tuple(Original(kind.extension, _encoded(kind)) for kind in _KINDS)
+    by_libsndfile = (Original(kind.extension, _encoded(kind)) for kind in _KINDS)
+    by_ffmpeg = (
+        Original(name.partition(",")[0].split()[0], containers.encode(kind, tone(kind.rate)))
+        for name, kind in containers.KINDS.items()
+    )
+    return (*by_libsndfile, *by_ffmpeg)
 
 
 def tone(sample_rate: int, *, seconds: float = 0.8, pitch: float = 140.0) -> FloatArray:
