@@ -15,6 +15,7 @@ import soxr
 
 from speaker_id.audio.arrays import Samples, are_samples, opened_array
 from speaker_id.audio.containers import opened_container, sniffed
+from speaker_id.audio.fetching import fetch, is_url, shown
 from speaker_id.audio.recording import AudioInfo, Recording
 from speaker_id.audio.soundfiles import READABLE, opened_file
 from speaker_id.contracts import FloatArray, Source, as_path
@@ -25,11 +26,13 @@ __all__ = [
     "SILENCE_PEAK",
     "AudioInfo",
     "Samples",
+    "fetch",
     "info",
     "is_silent",
     "load",
     "num_samples_at",
     "resample",
+    "shown",
 ]
 
 SILENCE_PEAK = 1e-4  # -80 dB of full scale: below the noise of any microphone, about 3 steps of 16-bit audio
@@ -45,6 +48,7 @@ def load(
     source_rate: int | None = None,
     start: int = 0,
     num: int | None = None,
+    allow_urls: bool = False,
 ) -> FloatArray:
     """Read a recording as mono float32 (S,) in [-1, 1] at `sample_rate`, in memory of its own.
 
@@ -55,10 +59,12 @@ def load(
     beginning, whatever its position, which is restored. Ogg, AAC and AMR files do not state their length: one that was
     cut short between two frames is just a shorter recording. READABLE says what is read.
 
+    With `allow_urls` a text that begins with http:// or https:// is fetched (see `fetch` for its limits).
+
     Raises AudioError for what is missing, unreadable, truncated, empty, not finite or not scaled to [-1, 1], for an
     array without `source_rate`, and for a stretch outside the recording.
     """
-    with _opened(source, source_rate) as recording:
+    with _opened(source, source_rate, allow_urls) as recording:
         total = num_samples_at(recording.info, sample_rate)
         if total == 0:
             raise AudioError(f"{recording.name} holds no sound ({recording.info.num_samples} samples); record it again")
@@ -111,7 +117,7 @@ def _read_at_rate(recording: Recording, sample_rate: int, start: int, num: int) 
 
 
 @contextmanager
-def _opened(source: Source | Samples, source_rate: int | None) -> Iterator[Recording]:
+def _opened(source: Source | Samples, source_rate: int | None, allow_urls: bool = False) -> Iterator[Recording]:
     if are_samples(source):
         if source_rate is None:
             raise AudioError("<array> comes without its sample rate; pass (array, rate) or source_rate=")
@@ -123,6 +129,9 @@ def _opened(source: Source | Samples, source_rate: int | None) -> Iterator[Recor
         if len(source) != 2 or not are_samples(source[0]):
             raise AudioError("a tuple must be (array, sample rate), in this order")
         yield opened_array(*source)
+    elif allow_urls and isinstance(source, str) and is_url(source):
+        with _opened_file(io.BytesIO(fetch(source)), shown(source)) as recording:
+            yield recording
     elif isinstance(source, str | os.PathLike):
         path = as_path(source)
         with _opened_path(path) as file, _opened_file(file, str(path), path) as recording:
@@ -157,6 +166,11 @@ def _opened_path(path: Path) -> BinaryIO:
     try:
         return path.open("rb")
     except OSError as error:
+        if is_url(path):
+            raise AudioError(
+                f"{shown(path)} is an address on the web, and nothing is fetched unasked: download it, or ask for "
+                "it with allow_urls=True (on the command line: --allow-urls)"
+            ) from error
         raise AudioError(f"{path} cannot be opened: {error.strerror or error}; check the path") from error
 
 

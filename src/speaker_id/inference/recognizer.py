@@ -48,6 +48,7 @@ class Recognizer:
         gallery: Gallery | None = None,
         operating_point: OperatingPoint | None = None,
         limits: QualityLimits | None = None,
+        allow_urls: bool = False,
     ) -> None:
         if gallery is not None and gallery.fingerprint != embedder.fingerprint:
             raise GalleryError(
@@ -58,6 +59,7 @@ class Recognizer:
         self._gallery = gallery
         self._operating_point = operating_point
         self._limits = limits
+        self._allow_urls = allow_urls
 
     @classmethod
     def load(
@@ -69,12 +71,14 @@ class Recognizer:
         threshold: float | None = None,
         device: str = "cpu",
         limits: QualityLimits | None = None,
+        allow_urls: bool = False,
     ) -> Self:
         """From a run folder, checkpoint, bundle folder, or the name of a fetched pretrained model.
 
         A gallery given as a path, or as the `postgresql://` URL of a database, is opened with `gallery_options`, and
-        created where there is none. `threshold` replaces the model's own, not its calibration. Raises
-        CheckpointError, GalleryError, ConfigError.
+        created where there is none. `threshold` replaces the model's own, not its calibration. With `allow_urls` a
+        source may be the http or https address of a recording, which is fetched: `audio.fetch` says within which
+        limits. Raises CheckpointError, GalleryError, ConfigError.
         """
         if threshold is not None:
             check_threshold(threshold)  # before the seconds that loading takes
@@ -85,7 +89,7 @@ class Recognizer:
         embedder = ModelEmbedder(loaded, device=device)
         if isinstance(gallery, str | os.PathLike):
             gallery = open_gallery(gallery, fingerprint=embedder.fingerprint, dim=embedder.dim, options=gallery_options)
-        return cls(embedder, gallery=gallery, operating_point=point, limits=limits)
+        return cls(embedder, gallery=gallery, operating_point=point, limits=limits, allow_urls=allow_urls)
 
     def compare(self, a: Source, b: Source, *, threshold: float | None = None, prior: float = PRIOR) -> Comparison:
         """Are two recordings of one speaker? Symmetric. `threshold` counts for this call alone.
@@ -225,7 +229,7 @@ class Recognizer:
         waveforms, qualities = [], []
         rate = self._embedder.sample_rate
         for source, name in zip(sources, _names(sources), strict=True):
-            waveform = audio.load(source, rate)
+            waveform = audio.load(source, rate, allow_urls=self._allow_urls)
             qualities.append(check_recording(waveform, rate, name=name, limits=self._limits))
             waveforms.append(waveform)
         limits = self._limits or QualityLimits()
@@ -255,6 +259,6 @@ class Recognizer:
 def _names(sources: Sequence[Source]) -> list[str]:
     """What messages call them."""
     return [
-        str(source) if isinstance(source, str | os.PathLike) else f"recording {number} of {len(sources)}"
+        audio.shown(source) if isinstance(source, str | os.PathLike) else f"recording {number} of {len(sources)}"
         for number, source in enumerate(sources, start=1)
     ]
