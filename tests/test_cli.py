@@ -226,6 +226,9 @@ def test_an_error_of_ours_is_one_line_and_exit_code_3(folder: Path) -> None:
     soundfile.write(folder / "short.wav", np.ones(100, np.float32), RATE)
     for arguments, part in [
         (("compare", "ada.wav", "missing.wav"), "missing.wav"),
+        (("compare", "ada.wav", "https://example.org/a.wav?key=1"), "https://example.org/a.wav is an address"),
+        (("enrol", "Ada", "http://localhost:1/a.wav"), "--allow-urls"),
+        (("compare", "ada.wav", "http://127.0.0.1:1/a.wav", "--allow-urls"), "is at 127.0.0.1, in this machine's own"),
         (("compare", "ada.wav", "short.wav"), "short.wav is 0.006 s long"),
         (("identify", "ada.wav"), "there is no gallery"),
         (("users",), "there is no gallery"),

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import speaker_id
 from inference.tiny_model import POINT, RATE, recording, tiny_bundle, voice
+from speaker_id import audio
 from speaker_id.contracts import FloatArray, Match, OperatingPoint, Source, UserDetails
 from speaker_id.errors import (
     AudioError,
@@ -585,3 +587,24 @@ def test_a_fetched_model_is_loaded_by_its_name(tmp_path: Path, monkeypatch: pyte
     bundle = tiny_bundle(tmp_path / "models" / "campplus-zh-en")
     (bundle / "ABOUT.txt").write_text("as if fetched")
     assert Recognizer.load("campplus-zh-en").embed((voice(120), RATE)).shape == (12,)
+
+
+def test_an_address_is_fetched_for_who_asked_and_named_without_its_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = io.BytesIO()
+    soundfile.write(file, VOICE / 4, RATE, format="WAV", subtype="FLOAT")
+    asked = []
+
+    def fetch(url: str) -> bytes:
+        asked.append(url)
+        return file.getvalue() if "good" in url else b"<html>"
+
+    monkeypatch.setattr(audio, "fetch", fetch)
+    good, bad = "https://example.org/good.wav?key=secret", "https://example.org/bad.wav?key=secret"
+    recognizer = Recognizer(AngleEmbedder(), allow_urls=True)
+    np.testing.assert_allclose(recognizer.embed(good), recognizer.embed((VOICE / 4, RATE)), atol=1e-6)
+    with pytest.raises(AudioError, match=r"^https://example\.org/bad\.wav is not audio"):
+        recognizer.embed(bad)
+    assert asked == [good, bad]
+    with pytest.raises(AudioError, match=r"^https://example\.org/good\.wav is an address on the web"):
+        Recognizer(AngleEmbedder()).embed(good)
+    assert asked == [good, bad]

@@ -29,6 +29,7 @@ __all__ = [
     "fetch",
     "info",
     "is_silent",
+    "is_url",
     "load",
     "num_samples_at",
     "resample",

@@ -101,7 +101,9 @@ def _answer(url: str, name: str, deadline: float, allow_private: bool) -> Iterat
     except ValueError:  # half an IPv6 address
         parts = urlsplit("")
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise AudioError(f"{name} leads to {url[:100]}, which is no http or https address; download it yourself")
+        raise AudioError(
+            f"{name} leads to {re.split('[?#]', url)[0][:100]}, which is no http or https address; download it yourself"
+        )
     if parts.username is not None or parts.password is not None:
         raise AudioError(f"{name} is given with a user and password, which are not sent; download it yourself")
     left = deadline - monotonic()

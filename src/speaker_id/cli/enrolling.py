@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,6 +10,7 @@ from speaker_id.cli.frame import (
     GALLERY,
     NO,
     YES,
+    AllowUrls,
     Best,
     Device,
     GalleryFile,
@@ -43,7 +43,10 @@ if TYPE_CHECKING:
 
 def enrol(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The user's name: any text.", show_default=False)],
-    files: Annotated[list[Path], typer.Argument(metavar="FILES", help="Recordings of the user.", show_default=False)],
+    files: Annotated[
+        list[str],
+        typer.Argument(metavar="FILES", path_type=str, help="Recordings of the user.", show_default=False),
+    ],
     *,
     model: Model = None,
     gallery: GalleryFile = GALLERY,
@@ -63,6 +66,7 @@ def enrol(
     keep_recordings: KeepRecordings = False,
     min_speech: MinSpeech = None,
     quality: QualityLimit = None,
+    allow_urls: AllowUrls = False,
     best: Best = None,
     device: Device = "cpu",
     as_json: Json = False,
@@ -77,13 +81,13 @@ def enrol(
     with errors(as_json):
         details = _details(consent, metadata or [], expires, utc_now())
         limits = limits_of(min_speech, quality)
-        check_files(files)
+        check_files(files, allow_urls)
         found = model_path(model)
         from speaker_id.inference.recognizer import Recognizer
 
         options = GalleryOptions(key=gallery_key, best=best, keep_recordings=keep_recordings)
         with Recognizer.load(
-            found, gallery=gallery, gallery_options=options, device=device, limits=limits
+            found, gallery=gallery, gallery_options=options, device=device, limits=limits, allow_urls=allow_urls
         ) as recognizer:
             result = recognizer.enrol(name, *files, details=details, strict=strict, by=os_user())
     added, kept = result.num_recordings_added, result.num_recordings

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -96,6 +95,9 @@ Device = Annotated[
     str,
     typer.Option(help="Where the model runs: cpu, cuda, mps.", autocompletion=lambda: ["auto", "cpu", "cuda", "mps"]),
 ]
+AllowUrls = Annotated[
+    bool, typer.Option("--allow-urls", help="Fetch recordings that are given as http or https addresses.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 GALLERY = "gallery.db"
@@ -118,12 +120,13 @@ def limits_of(min_speech: float | None, quality: list[str] | None) -> "QualityLi
     return limits_from_texts([*given, *(quality or [])])
 
 
-def check_files(files: Sequence[Path]) -> None:
-    """Raise AudioError for what is no recording, before the seconds that loading a model takes."""
+def check_files(files: Sequence[str], allow_urls: bool) -> None:
+    """Raise AudioError for what is no recording, before the seconds that loading a model takes; fetch nothing."""
     from speaker_id import audio
 
     for file in files:
-        audio.info(file)
+        if not (allow_urls and audio.is_url(file)):
+            audio.info(file)
 
 
 def os_user() -> str:

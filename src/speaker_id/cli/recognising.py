@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,6 +12,7 @@ from speaker_id.cli.frame import (
     GALLERY,
     NO,
     YES,
+    AllowUrls,
     Best,
     Device,
     GalleryFile,
@@ -43,14 +43,15 @@ AT_ONCE = 16  # recordings in memory
 
 
 def compare(
-    a: Annotated[Path, typer.Argument(metavar="A", help="A recording.", show_default=False)],
-    b: Annotated[Path, typer.Argument(metavar="B", help="Another recording.", show_default=False)],
+    a: Annotated[str, typer.Argument(metavar="A", path_type=str, help="A recording.", show_default=False)],
+    b: Annotated[str, typer.Argument(metavar="B", path_type=str, help="Another recording.", show_default=False)],
     *,
     model: Model = None,
     threshold: Threshold = None,
     prior: Prior = 0.5,
     min_speech: MinSpeech = None,
     quality: QualityLimit = None,
+    allow_urls: AllowUrls = False,
     device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
@@ -61,11 +62,11 @@ def compare(
     with errors(as_json):
         _check(prior, threshold)
         limits = limits_of(min_speech, quality)
-        check_files([a, b])
+        check_files([a, b], allow_urls)
         found = model_path(model)
         from speaker_id.inference.recognizer import Recognizer
 
-        loaded = Recognizer.load(found, threshold=threshold, device=device, limits=limits)
+        loaded = Recognizer.load(found, threshold=threshold, device=device, limits=limits, allow_urls=allow_urls)
         result = loaded.compare(a, b, prior=prior)
     verdict = "same speaker" if result.accepted else "different speakers"
     lines = [f"{verdict}: {result.reason} ({result.threshold_source})", *evidence(result)]
@@ -73,7 +74,10 @@ def compare(
 
 
 def identify(
-    files: Annotated[list[Path], typer.Argument(metavar="FILES", help="A recording, or several.", show_default=False)],
+    files: Annotated[
+        list[str],
+        typer.Argument(metavar="FILES", path_type=str, help="A recording, or several.", show_default=False),
+    ],
     *,
     model: Model = None,
     gallery: GalleryFile = GALLERY,
@@ -92,6 +96,7 @@ def identify(
     limit: Annotated[int, typer.Option(help="How many candidates to list.", min=1)] = 5,
     min_speech: MinSpeech = None,
     quality: QualityLimit = None,
+    allow_urls: AllowUrls = False,
     device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
@@ -106,12 +111,14 @@ def identify(
         _check(prior, threshold, min_margin)
         limits = limits_of(min_speech, quality)
         if len(files) == 1:
-            check_files(files)
+            check_files(files, allow_urls)
         found = model_path(model)
         with opened_gallery(gallery, gallery_key, best=best) as opened:  # a question makes none where there is none
             from speaker_id.inference.recognizer import Recognizer
 
-            recognizer = Recognizer.load(found, gallery=opened, threshold=threshold, device=device, limits=limits)
+            recognizer = Recognizer.load(
+                found, gallery=opened, threshold=threshold, device=device, limits=limits, allow_urls=allow_urls
+            )
             options: dict[str, Any] = {
                 "limit": limit, "prior": prior, "min_margin": min_margin, "gallery_size_rule": gallery_size_rule,
             }  # fmt: skip
@@ -134,27 +141,27 @@ def _check(prior: float, threshold: float | None, min_margin: float | None = Non
         check_threshold(threshold)
 
 
-def _answer_each(files: Sequence[Path], recognizer: "Recognizer", options: dict[str, Any], as_json: bool) -> None:
+def _answer_each(files: Sequence[str], recognizer: "Recognizer", options: dict[str, Any], as_json: bool) -> None:
     """One line for each recording as soon as it is known, or one JSON list; ends the command."""
     found, code = [], YES
     for file, result in _each(files, recognizer, options):
         code = max(code, _code(result))
         if isinstance(result, AudioError):
-            found.append({"file": str(file), "error": str(result), "type": type(result).__name__})
+            found.append({"file": file, "error": str(result), "type": type(result).__name__})
             line = f"error: {' '.join(str(result).split())}"
         else:
-            found.append({"file": str(file), **as_fields(result)})
+            found.append({"file": file, **as_fields(result)})
             line = _verdict(result)
         if not as_json:
-            typer.echo(f"{shown(str(file), 200)}: {line}")
+            typer.echo(f"{shown(file, 200)}: {line}")
     if as_json:
         typer.echo(json.dumps(found))
     raise typer.Exit(code)
 
 
 def _each(
-    files: Sequence[Path], recognizer: "Recognizer", options: dict[str, Any]
-) -> "Iterator[tuple[Path, Identification | AudioError]]":
+    files: Sequence[str], recognizer: "Recognizer", options: dict[str, Any]
+) -> "Iterator[tuple[str, Identification | AudioError]]":
     """Some at once; one by one where one of them cannot be used."""
     for first in range(0, len(files), AT_ONCE):
         some = files[first : first + AT_ONCE]
@@ -165,7 +172,7 @@ def _each(
         yield from zip(some, found, strict=True)
 
 
-def _one(file: Path, recognizer: "Recognizer", options: dict[str, Any]) -> "Identification | AudioError":
+def _one(file: str, recognizer: "Recognizer", options: dict[str, Any]) -> "Identification | AudioError":
     try:
         return recognizer.identify(file, **options)
     except AudioError as error:
