@@ -71,13 +71,12 @@ def line(who: str, size: int, drawn: list[Scores], point: OperatingPoint) -> str
     every = np.concatenate([scores.strangers for scores in drawn])
     best = every.max(axis=1)
     one = float((every >= point.threshold).mean())
-    ideal = float(np.quantile(best, 1 - one)) if one else float("nan")
-    levels = (point.threshold, raised, ideal)
+    levels = (point.threshold, raised, float(np.quantile(best, 1 - one)))
     found = [np.mean([identified(scores, level) for scores in drawn]) for level in levels]
     return (
         f"| {who} | {size} | {one:.4%} | {float((best >= point.threshold).mean()):.3%}, {found[0]:.1%} | "
         f"{float((best >= raised).mean()):.4%}, {found[1]:.1%} | +{raised - point.threshold:.3f} | "
-        f"+{ideal - point.threshold:.3f}, {found[2]:.1%} |"
+        f"{levels[2] - point.threshold:+.3f}, {found[2]:.1%} |"
     )
 
 

@@ -38,6 +38,7 @@ CARD = ModelCard(
     command="python -m speaker_id.eval checkpoint=runs/quick/2026-01-05_10-31-07 data.test_list=dev.tsv report=true",
     version="0.1.0",
     created="2026-01-05T11:02:33+00:00",
+    vad={"_target_": "speaker_id.vad.energy.Energy", "pad_seconds": 0.05},
 )
 
 

@@ -126,6 +126,7 @@ def test_json_holds_every_figure_and_where_it_comes_from(folder: Path) -> None:
         figure.name: pytest.approx(figure.value, rel=1e-8) for figure in PLANTED.figures
     }
     assert numbers["card"]["feature"] == PLANTED.card.feature
+    assert numbers["card"]["vad"] == PLANTED.card.vad
     assert numbers["statistics"]["num_targets"] == np.count_nonzero(PLANTED.trials.is_target)
     assert numbers["leakage"] == PLANTED.leakage._asdict() | {
         name: [] for name in ("speakers", "recordings", "audio", "cohort", "selection")

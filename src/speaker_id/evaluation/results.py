@@ -50,6 +50,7 @@ def model_card(loaded: LoadedModel, inputs: Inputs, *, checkpoint: str, command:
         command=command,
         version=__version__,
         created=now.isoformat(timespec="seconds"),
+        vad=loaded.config.get("vad", {}),
     )
 
 

@@ -133,8 +133,8 @@ def for_gallery_size(point: OperatingPoint, num_users: int) -> OperatingPoint:
     """The operating point with its threshold raised for N enrolled users, so that strangers stay as rarely named.
 
     A stranger is compared N times, and by the union bound (Bonferroni) is taken for somebody at most N times as often
-    as in one comparison. So one comparison may err N times less often than at the operating point: fpr / N. Raises
-    ConfigError without calibration.
+    as in one comparison. So one comparison may err N times less often than at the operating point: fpr / N. With real
+    voices that is about what is needed (benchmarks/RESULTS.md). Raises ConfigError without calibration.
     """
     if point.llr_scale is None or point.llr_offset is None or point.llr_scale <= 0:
         raise ConfigError(

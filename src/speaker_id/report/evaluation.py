@@ -91,6 +91,7 @@ class ModelCard:
     command: str  # as typed
     version: str
     created: str  # ISO 8601, UTC
+    vad: Mapping[str, object] = field(default_factory=dict)  # what cuts silence first; empty where nothing does
 
 
 @dataclass(frozen=True, eq=False)

@@ -62,6 +62,7 @@ def model(findings: Findings) -> Section:
     rows = [
         ("checkpoint", card.checkpoint), ("fingerprint", card.fingerprint),
         ("parameters", count(card.num_parameters)), ("embedding", f"{card.embedding_dim} numbers"),
+        ("pauses", f"cut by {part_in_words(card.vad)}" if card.vad else "kept"),
         *((name, part_in_words(getattr(card, name))) for name in ("feature", "model", "pooling")),
         ("trained on", plural(card.num_training_speakers, "speaker")),
         ("threshold of its own", "none" if point is None else f"{point.threshold:.4f}: {point.source}"),
