@@ -46,3 +46,11 @@ def test_an_evaluation_without_anything_to_evaluate_says_what_to_give(empty: Pat
     assert finished.status == 1
     assert finished.out.count("\n") == 1
     assert "give data.test_list=FILE for all pairs of a list, or trials=FILE for listed trials" in finished.out
+
+
+@pytest.mark.parametrize("module", ["train", "eval", "calibrate", "extract"])
+def test_help_begins_with_how_it_is_called(module: str, empty: Path) -> None:
+    finished = run_here(module, "--help")
+    assert finished.status == 0
+    assert finished.out.startswith(f"python -m speaker_id.{module} [GROUP=CHOICE ...] [KEY=VALUE ...]\n")
+    assert "???" in finished.out
