@@ -11,9 +11,6 @@ from typing import Protocol
 
 from speaker_id.contracts import FloatArray, Gallery
 from speaker_id.inference.gallery import SqliteGallery
-from speaker_id.inference.gallery_erasure import WrittenOver
-from speaker_id.inference.gallery_records import as_text
-from speaker_id.inference.gallery_users import Change
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -88,11 +85,11 @@ class SqliteBackend:
 
     def crash(self, gallery: Gallery, user: str, embeddings: FloatArray) -> None:
         assert isinstance(gallery, SqliteGallery)
-        connection = gallery._connection
+        connection = gallery._store.connection
         connection.execute("BEGIN IMMEDIATE")
-        change = Change(gallery._revision() + 1, as_text(self.clock()), WrittenOver([], []))
-        user_id = gallery._users.add(user.encode() + b"?", change.now, change)
-        gallery._users.add_vectors(user_id, [row.tobytes() for row in embeddings], None, change.now)
+        change = gallery._store._change()
+        user_id = gallery._store.users.add(user.encode() + b"?", change.now, change)
+        gallery._store.users.add_vectors(user_id, [row.tobytes() for row in embeddings], None, change.now)
         connection.close()
 
     def discard(self) -> None:

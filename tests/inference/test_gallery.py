@@ -313,8 +313,8 @@ def test_two_openers_see_each_others_changes_at_once(path: Path) -> None:
 
 def test_every_commit_waits_for_the_disk(gallery: SqliteGallery) -> None:
     # No test can cut the power; these settings are what SQLite promises to survive it with.
-    assert gallery._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    assert gallery._connection.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+    assert gallery._store.connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert gallery._store.connection.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
 
 
 def test_a_failed_enrolment_leaves_no_trace(gallery: SqliteGallery, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -325,7 +325,7 @@ def test_a_failed_enrolment_leaves_no_trace(gallery: SqliteGallery, monkeypatch:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(gallery._users, "touch", disk_full)  # the last thing written before the commit
+        patch.setattr(gallery._store.users, "touch", disk_full)  # the last thing written before the commit
         with pytest.raises(GalleryError, match="No space left"):
             gallery.enrol("Bob", Y[None])
     assert gallery.users() == {"Ada": 1}

@@ -109,7 +109,7 @@ def test_records_that_were_moved_or_altered_are_refused(path: Path, statement: s
 @pytest.mark.parametrize("new", [OTHER, None], ids=["rotated", "decrypted"])
 def test_another_key_takes_the_place_of_the_old_one(path: Path, new: bytes | None) -> None:
     with filled(path) as gallery:
-        old = [bytes(row) for (row,) in gallery._connection.execute("SELECT vector FROM embeddings")]
+        old = [bytes(row) for (row,) in gallery._store.connection.execute("SELECT vector FROM embeddings")]
         gallery.search(VOICE[0])
         gallery.rotate_key(KEY, new)
         check_filled(gallery)
@@ -166,11 +166,11 @@ def test_a_wrong_old_key_changes_nothing(path: Path) -> None:
 def test_a_rotation_that_fails_half_way_changes_nothing(path: Path) -> None:
     with filled(path) as gallery:
         # The last user's record cannot be opened, so everything before it was sealed anew in vain.
-        gallery._connection.execute("UPDATE embeddings SET vector = x'00' WHERE user_id = 2")
-        before = gallery._connection.execute("SELECT * FROM texts").fetchall()
+        gallery._store.connection.execute("UPDATE embeddings SET vector = x'00' WHERE user_id = 2")
+        before = gallery._store.connection.execute("SELECT * FROM texts").fetchall()
         with pytest.raises(GalleryError, match="altered"):
             gallery.rotate_key(KEY, OTHER)
-        assert gallery._connection.execute("SELECT * FROM texts").fetchall() == before
+        assert gallery._store.connection.execute("SELECT * FROM texts").fetchall() == before
         assert gallery.enrolled("Grace Hopper") is not None
 
 

@@ -104,7 +104,7 @@ def test_what_a_program_without_secure_delete_left_behind_is_found_and_written_o
 
 def test_a_reader_in_the_way_is_reported_and_not_glossed_over(gallery: SqliteGallery, path: Path) -> None:
     gallery.enrol(NAMES[0], voices(NAMES[0]))
-    gallery._connection.execute("PRAGMA busy_timeout = 50")
+    gallery._store.connection.execute("PRAGMA busy_timeout = 50")
     reader = sqlite3.connect(path, isolation_level=None)
     reader.execute("BEGIN")
     reader.execute("SELECT * FROM users").fetchall()
@@ -155,7 +155,7 @@ def test_a_removed_voice_leaves_the_memory_of_the_index_too(gallery: SqliteGalle
     for user in NAMES[:5]:
         gallery.enrol(user, voices(user)[:1])
     gallery.search(voices(NAMES[0])[0])
-    index = gallery._voices._index
+    index = gallery._store.voices._index
     assert index is not None
     assert voices(NAMES[2])[:1].tobytes() in index._rows.tobytes()
     gallery.remove(NAMES[2])
@@ -172,7 +172,7 @@ def test_the_proof_takes_as_many_pages_in_a_large_gallery_as_in_a_small_one(gall
         assert report is not None
         assert (report.proof.left, report.proof.rewritten) == (0, False)
         pages.append(report.proof.pages)
-    (num_pages,) = gallery._connection.execute("PRAGMA page_count").fetchone()
+    (num_pages,) = gallery._store.connection.execute("PRAGMA page_count").fetchone()
     assert num_pages > 80
     assert max(pages[1:]) <= 15
 
@@ -198,8 +198,8 @@ def test_what_still_is_in_the_file_is_found_and_the_file_written_anew(
     for user in NAMES[:20]:
         gallery.enrol(user, voices(user))
     row = gallery.embeddings(NAMES[4])[0].tobytes()
-    gallery._connection.execute("CREATE TABLE somewhere (else_)")
-    gallery._connection.execute("INSERT INTO somewhere VALUES (?)", (row,))
+    gallery._store.connection.execute("CREATE TABLE somewhere (else_)")
+    gallery._store.connection.execute("INSERT INTO somewhere VALUES (?)", (row,))
     monkeypatch.setattr(gallery_erasure, "committed_pages", lambda path: {})
     report = gallery.erase(NAMES[4])
     assert report is not None
@@ -230,7 +230,8 @@ def test_recordings_are_sealed_and_leave_nothing(path: Path, clock: Clock) -> No
         for user in NAMES[:3]:
             gallery.enrol(user, voices(user), recordings=[*files])
         stored = [
-            bytes(row) for (row,) in gallery._connection.execute("SELECT content FROM recordings WHERE user_id = 2")
+            bytes(row)
+            for (row,) in gallery._store.connection.execute("SELECT content FROM recordings WHERE user_id = 2")
         ]
         assert [file for file in files if file in b"".join(stored) or file[:30] in on_disk(path)] == []
         pieces = [row[start : start + 40] for row in stored for start in range(0, len(row) - 40, 1000)]
@@ -257,7 +258,7 @@ def test_a_file_that_is_half_written_over_is_written_anew_and_shrinks(
         sizes.append(path.stat().st_size)
     assert 1 <= rewritten < 10
     assert sizes[-1] < sizes[0] / 2
-    (num_rows,) = gallery._connection.execute("SELECT COUNT(*) FROM embeddings").fetchone()
+    (num_rows,) = gallery._store.connection.execute("SELECT COUNT(*) FROM embeddings").fetchone()
     assert num_rows < len(NAMES) * 3 / 2
     assert gallery.users() == {NAMES[-1]: 3}
     np.testing.assert_allclose(gallery.embeddings(NAMES[-1]), voices(NAMES[-1]), atol=1e-6)
@@ -301,7 +302,7 @@ def test_whatever_happened_before_a_removed_user_leaves_nothing(
                 assert (report.proof.left, report.proof.rewritten) == (0, False)
                 left = on_disk(path)
                 assert [trace for trace in [*traces, *gone.get(f"details of {user}", [])] if trace in left] == []
-        assert gallery._connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert gallery._store.connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -316,7 +317,7 @@ def test_no_row_is_ever_in_two_places(gallery: SqliteGallery, path: Path, seed: 
             note = UserDetails(consent=f"<consent-{number:06}>" + "x" * int(rng.integers(2000)))
             gallery.enrol(user, rng.standard_normal((rng.integers(1, 5), DIM)), details=note)
     assert gallery.erase(NAMES[50]) is None
-    gallery._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    gallery._store.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     content = path.read_bytes()
     for user in gallery.users():
         shown = gallery.enrolled(user)

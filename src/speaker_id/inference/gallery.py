@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Self
@@ -15,19 +13,8 @@ import numpy as np
 from speaker_id.contracts import Enrolled, FloatArray, GalleryCopy, GalleryEvent, Match, UserDetails
 from speaker_id.errors import ConfigError, GalleryError
 from speaker_id.inference.gallery_backup import write_backup
-from speaker_id.inference.gallery_erasure import NOTHING, Erasure, Proof, WrittenOver, compact, prove_erased
-from speaker_id.inference.gallery_events import EventTable
-from speaker_id.inference.gallery_file import (
-    GalleryFile,
-    gallery_errors,
-    num_free_pages,
-    open_file,
-    transaction,
-    write_anew,
-)
-from speaker_id.inference.gallery_index import Found
-from speaker_id.inference.gallery_listing import UserList
-from speaker_id.inference.gallery_reader import VoiceReader
+from speaker_id.inference.gallery_erasure import Erasure
+from speaker_id.inference.gallery_file import GalleryFile, open_file
 from speaker_id.inference.gallery_records import (
     as_text,
     check_best,
@@ -40,9 +27,8 @@ from speaker_id.inference.gallery_records import (
     unit_rows,
     utc_now,
 )
-from speaker_id.inference.gallery_rotation import seal_anew
 from speaker_id.inference.gallery_seal import KeySource, open_seal
-from speaker_id.inference.gallery_users import Change, UserTable
+from speaker_id.inference.gallery_store import GalleryStore
 from speaker_id.inference.names import encode_name
 from speaker_id.inference.private_file import refuse_existing
 
@@ -74,9 +60,7 @@ class SqliteGallery:
         self.best = best
         self.grace = grace
         self.keeps_recordings = keep_recordings
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._use(file)
+        self._store = GalleryStore(file, best, clock)
 
     @classmethod
     def open(
@@ -126,31 +110,34 @@ class SqliteGallery:
         name = encode_name(user)
         rows = unit_rows(embeddings, self.dim)
         check_recordings(recordings, len(rows), self.keeps_recordings)
-        now = self._clock()
+        now = self._store.clock()
         checked = details and check_details(details, now)
         first = as_text(check_enrolled(enrolled, now))
-        with self._write() as change:
-            if (removed := self._users.find_removed(name)) is not None:
-                self._erase(removed, "erase", change, by)
-            user_id = self._users.find(name) or self._users.add(name, first, change)
-            kept = self._users.add_vectors(user_id, [row.tobytes() for row in rows], recordings, first)
+        action = "enrol" if enrolled is None else "import"
+        store = self._store
+        with store.writing() as change:
+            if (removed := store.users.find_removed(name)) is not None:
+                store.erase(removed, "erase", change, by)
+            user_id = store.users.find(name) or store.users.add(name, first, change)
+            kept = store.users.add_vectors(user_id, [row.tobytes() for row in rows], recordings, first)
             if checked is not None:
-                self._users.set_details(user_id, merged(self._users.details(user_id), checked), change)
-            self._log(user_id, "enrol" if enrolled is None else "import", change, num_recordings=len(rows), by=by)
-            self._users.touch(user_id, first, change)
-        self._prove(change)
+                store.users.set_details(user_id, merged(store.users.details(user_id), checked), change)
+            store.note(user_id, action, change, num_recordings=len(rows), by=by)
+            store.users.touch(user_id, first, change)
+        store.prove(change)
         return kept
 
     def update(self, user: str, details: UserDetails, *, by: str | None = None) -> bool:
         """Replace a user's details; False if there is none of that name."""
         name = encode_name(user)
-        checked = check_details(details, self._clock())
-        with self._write() as change:
-            if (user_id := self._users.find(name)) is not None:
-                self._users.set_details(user_id, checked, change)
-                self._log(user_id, "update", change, by=by)
-                self._users.touch(user_id, change.now, change)
-        self._prove(change)
+        checked = check_details(details, self._store.clock())
+        store = self._store
+        with store.writing() as change:
+            if (user_id := store.users.find(name)) is not None:
+                store.users.set_details(user_id, checked, change)
+                store.note(user_id, "update", change, num_recordings=0, by=by)
+                store.users.touch(user_id, change.now, change)
+        store.prove(change)
         return user_id is not None
 
     def remove(self, user: str, *, by: str | None = None) -> bool:
@@ -162,21 +149,23 @@ class SqliteGallery:
         if not self.grace:
             return self.erase(user, by=by) is not None
         name = encode_name(user)
-        with self._write() as change:
-            if (user_id := self._users.find(name)) is not None:
-                self._log(user_id, "remove", change, num_recordings=self._users.num_recordings(user_id), by=by)
-                self._users.hide(user_id, as_text(self._clock() + self.grace), change)
-        self._prove(change)
+        store = self._store
+        with store.writing() as change:
+            if (user_id := store.users.find(name)) is not None:
+                store.note(user_id, "remove", change, by=by)
+                store.users.hide(user_id, as_text(store.clock() + self.grace), change)
+        store.prove(change)
         return user_id is not None
 
     def restore(self, user: str, *, by: str | None = None) -> bool:
         """Undo `remove`, with everything as it was; False once the grace time is over, or the name enrolled anew."""
         name = encode_name(user)
-        with self._write() as change:
-            if (user_id := self._users.find_removed(name)) is not None:
-                self._log(user_id, "restore", change, num_recordings=self._users.num_recordings(user_id), by=by)
-                self._users.show(user_id, change)
-        self._prove(change)
+        store = self._store
+        with store.writing() as change:
+            if (user_id := store.users.find_removed(name)) is not None:
+                store.note(user_id, "restore", change, by=by)
+                store.users.show(user_id, change)
+        store.prove(change)
         return user_id is not None
 
     def erase(self, user: str, *, by: str | None = None) -> Erasure | None:
@@ -193,61 +182,63 @@ class SqliteGallery:
         """
         name = encode_name(user)
         num_recordings, copies = 0, []
-        with self._write() as change:
-            there = self._users.find(name)
-            user_id = self._users.find_removed(name) if there is None else there
+        store = self._store
+        with store.writing() as change:
+            there = store.users.find(name)
+            user_id = store.users.find_removed(name) if there is None else there
             if user_id is not None:
-                copies = self._events.copies()
-                num_recordings = self._users.num_recordings(user_id)
+                copies = store.log.copies()
+                num_recordings = store.users.num_recordings(user_id)
                 if there is not None:
-                    self._log(user_id, "remove", change, num_recordings=num_recordings, by=by)
-                self._erase(user_id, "erase", change, by)
-        proof = self._prove(change)
+                    store.note(user_id, "remove", change, by=by)
+                store.erase(user_id, "erase", change, by)
+        proof = store.prove(change)
         return None if user_id is None else Erasure(user, num_recordings, proof, tuple(copies))
 
     def users(self) -> dict[str, int]:
         """Every user with the number of recordings kept, by name."""
-        with self._reading() as (_, now):
-            return self._list.users(now)
+        with self._store.reading() as (_, now):
+            return self._store.listing.users(now)
 
     def num_users(self) -> int:
         """How many users there are, without reading their names."""
-        with self._reading() as (_, now):
-            return self._list.num_users(now)
+        with self._store.reading() as (_, now):
+            return self._store.listing.num_users(now)
 
     def enrolled(self, user: str) -> Enrolled | None:
         """One user with details and times; None if there is none of that name."""
-        with self._reading() as (_, now):
-            return self._list.enrolled(user, encode_name(user), now)
+        with self._store.reading() as (_, now):
+            return self._store.listing.enrolled(user, encode_name(user), now)
 
     def embeddings(self, user: str) -> FloatArray:
         """What is kept of a user: unit rows (n, E), in the order of enrolment; (0, E) if there is none of that name."""
-        with self._reading() as (_, now):
-            return self._list.embeddings(encode_name(user), now)
+        with self._store.reading() as (_, now):
+            return self._store.listing.embeddings(encode_name(user), now)
 
     def recordings(self, user: str) -> list[bytes | None]:
         """The files that the embeddings were made of, in the same order; None for one that was not kept."""
-        with self._reading() as (_, now):
-            return self._list.recordings(encode_name(user), now)
+        with self._store.reading() as (_, now):
+            return self._store.listing.recordings(encode_name(user), now)
 
     def events(self, *, user: str | None = None, limit: int = 1000) -> list[GalleryEvent]:
         """The audit log, newest first; with `user` what concerns that name, whether or not there is such a user."""
         check_limit(limit)
         name = None if user is None else encode_name(user)
-        with self._reading():
-            return self._events.newest(name, limit)
+        with self._store.reading():
+            return self._store.log.newest(name, limit)
 
     def record_copy(self, description: str, *, by: str | None = None) -> None:
         """Note that an export or backup was made: its place, in words."""
-        with self._write() as change:
-            self._events.add("copy", change, by=by)
-            self._events.add_copy(description, change)
-        self._prove(change)
+        store = self._store
+        with store.writing() as change:
+            store.log.add("copy", change, by=by)
+            store.log.add_copy(description, change)
+        store.prove(change)
 
     def copies(self) -> list[GalleryCopy]:
         """Exports and backups that were made of this gallery, newest first."""
-        with self._reading():
-            return self._events.copies()
+        with self._store.reading():
+            return self._store.log.copies()
 
     def search(self, embedding: FloatArray, *, limit: int = 5) -> list[Match]:
         """The users most like an embedding (E,): raw cosines, best first, ties by name."""
@@ -259,9 +250,9 @@ class SqliteGallery:
         if np.shape(embeddings) == (0, self.dim):
             return []
         queries = unit_rows(embeddings, self.dim)
-        with self._reading() as (revision, now):
-            found = self._voices.search(queries, limit, revision, now)
-            return [self._matches(each, limit) for each in found]
+        with self._store.reading() as (revision, now):
+            found = self._store.voices.search(queries, limit, revision, now)
+            return [self._store.listing.matches(each, limit) for each in found]
 
     def rotate_key(self, old: KeySource | None, new: KeySource | None, *, by: str | None = None) -> None:
         """Seal everything anew, all or nothing: from None encrypts a gallery, to None decrypts it.
@@ -269,18 +260,7 @@ class SqliteGallery:
         Processes that have the gallery open get a GalleryError at their next call and open it with the new key. The
         file is written anew, so that nothing under the old key is left in it. Copies stay under the old one.
         """
-        old_seal, new_seal = open_seal(old), open_seal(new)
-        with self._lock, gallery_errors(self.path):
-            with transaction(self._connection):
-                revision, key_check = self._connection.execute("SELECT revision, key_check FROM meta").fetchone()
-                if not old_seal.fits(key_check):
-                    raise GalleryError(f"the old key is not the one of {self.path}: nothing was changed")
-                seal_anew(self._connection, old_seal, new_seal)
-                file = self._file._replace(seal=new_seal)
-                change = Change(revision + 1, as_text(self._clock()), WrittenOver([], []))
-                EventTable(file).add("rotate key", change, by=by)
-            self._use(file)
-            write_anew(self._connection)
+        self._store.seal_anew(open_seal(old), open_seal(new), by)
 
     def backup(self, path: Path, *, replace: bool = False, by: str | None = None) -> None:
         """Copy the whole gallery, as it is at one moment, into another file; the copy is noted first.
@@ -288,84 +268,19 @@ class SqliteGallery:
         Whatever was removed and can still be restored is in the copy too. Raises ConfigError for a place that cannot
         be written, or where a file is already.
         """
-        if path.absolute() == self.path:
+        if path.exists() and path.samefile(self.path):
             raise ConfigError(f"{path} is the gallery itself: give the copy another place")
         refuse_existing(path, replace=replace)
         self.record_copy(f"backup {path.absolute()}", by=by)
-        with self._lock, gallery_errors(self.path):
-            write_backup(self._connection, path, replace=replace)
+        with self._store.alone():
+            write_backup(self._store.connection, path, replace=replace)
 
     def close(self) -> None:
-        with self._lock, gallery_errors(self.path):
-            self._connection.close()
+        with self._store.alone():
+            self._store.connection.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
-
-    def _use(self, file: GalleryFile) -> None:
-        self._file = file
-        self._connection = file.connection
-        self._voices = VoiceReader(file, self.best)
-        self._users = UserTable(file)
-        self._list = UserList(file, self._users)
-        self._events = EventTable(file)
-
-    @contextmanager
-    def _reading(self) -> Iterator[tuple[int, str]]:
-        """One moment of the gallery; gives its revision and the time."""
-        with self._lock, gallery_errors(self.path), transaction(self._connection, "DEFERRED"):
-            yield self._revision(), as_text(self._clock())
-
-    @contextmanager
-    def _write(self) -> Iterator[Change]:
-        """One transaction, which also erases those whose time is over; whatever leaves it early has changed nothing."""
-        with self._lock, gallery_errors(self.path), transaction(self._connection):
-            change = Change(self._revision() + 1, as_text(self._clock()), WrittenOver([], []))
-            before, free_before = self._connection.total_changes, num_free_pages(self._connection)
-            for user_id, action in self._users.overdue(change.now):
-                self._erase(user_id, action, change)
-            yield change
-            if self._connection.total_changes > before:
-                freed = num_free_pages(self._connection) - free_before
-                written_over = sum(map(len, change.written.put))
-                query = """UPDATE meta SET revision = ?, free_pages = free_pages + ?, written_over = written_over + ?"""
-                self._connection.execute(query, (change.revision, freed, written_over))
-                if written_over:
-                    compact(self._connection)
-
-    def _log(
-        self, user_id: int, action: str, change: Change, *, num_recordings: int = 0, by: str | None = None
-    ) -> None:
-        self._events.add(action, change, tag=self._users.tag(user_id), num_recordings=num_recordings, by=by)
-
-    def _erase(self, user_id: int, action: str, change: Change, by: str | None = None) -> None:
-        self._log(user_id, action, change, num_recordings=self._users.num_recordings(user_id), by=by)
-        self._users.erase(user_id, change)
-
-    def _prove(self, change: Change) -> Proof:
-        """Make sure that what a committed change wrote over is in no file, nor in the memory of the index."""
-        if not change.written.gone:
-            return NOTHING
-        with self._lock, gallery_errors(self.path):
-            with transaction(self._connection, "DEFERRED"):
-                self._voices.follow(self._revision())
-            return prove_erased(self._file, change.written, self._users.held)
-
-    def _revision(self) -> int:
-        """Which change was the last; raises GalleryError if that one took our key away."""
-        revision, key_check = self._connection.execute("SELECT revision, key_check FROM meta").fetchone()
-        if not self._file.seal.fits(key_check):
-            raise GalleryError(f"the key of {self.path} was changed: open it again with the new one")
-        return int(revision)
-
-    def _matches(self, found: Found, limit: int) -> list[Match]:
-        """The best of those found; names are read for these alone, and for whoever ties with the last."""
-        if len(found.scores) > limit:
-            worst = -np.partition(-found.scores, limit - 1)[limit - 1]
-            found = Found(found.users[found.scores >= worst], found.scores[found.scores >= worst])
-        pairs = zip(found.users.tolist(), found.scores.tolist(), strict=True)
-        matches = [Match(self._users.name(user_id), score) for user_id, score in pairs]
-        return sorted(matches, key=lambda match: (-match.score, match.user))[:limit]

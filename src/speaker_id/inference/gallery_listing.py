@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from speaker_id.contracts import Enrolled, FloatArray
+from speaker_id.contracts import Enrolled, FloatArray, Match
 from speaker_id.inference.gallery_file import GalleryFile
+from speaker_id.inference.gallery_index import Found
 from speaker_id.inference.gallery_reader import read_vectors
 from speaker_id.inference.gallery_records import as_time
 from speaker_id.inference.gallery_schema import tag_of
@@ -46,6 +47,15 @@ class UserList:
                     ORDER BY embeddings.id"""
         rows = self._execute(query, (tag_of(name, self._file.tag_key), now)).fetchall()
         return np.array(read_vectors(self._file, rows)[1], np.float32)
+
+    def matches(self, found: Found, limit: int) -> list[Match]:
+        """The best of those found; names are read for these alone, and for whoever ties with the last."""
+        if len(found.scores) > limit:
+            worst = -np.partition(-found.scores, limit - 1)[limit - 1]
+            found = Found(found.users[found.scores >= worst], found.scores[found.scores >= worst])
+        pairs = zip(found.users.tolist(), found.scores.tolist(), strict=True)
+        matches = [Match(self._users.name(user_id), score) for user_id, score in pairs]
+        return sorted(matches, key=lambda match: (-match.score, match.user))[:limit]
 
     def recordings(self, name: bytes, now: str) -> list[bytes | None]:
         query = f"""SELECT embeddings.id, users.id, content FROM embeddings JOIN users ON users.id = embeddings.user_id
