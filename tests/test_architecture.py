@@ -108,6 +108,9 @@ def test_the_ladder_itself_refuses_siblings_and_upward_imports() -> None:
         ("hydra", {"build", "commandline", *LADDER[-1]}),  # config is read at the door
         ("typer", {"cli", "demo", "__main__"}),
         ("sqlite3", {"inference"}),
+        ("psycopg", {"inference"}),
+        ("psycopg_pool", {"inference"}),
+        ("pgvector", {"inference"}),
     ],
 )
 def test_a_library_lives_where_the_design_puts_it(library: str, homes: set[str]) -> None:

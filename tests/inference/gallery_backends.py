@@ -3,13 +3,16 @@
 A new backend is one class here and one line in BACKENDS.
 """
 
+import contextlib
 import tempfile
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
+from inference.postgres_server import new_url, server
 from speaker_id.contracts import FloatArray, Gallery
+from speaker_id.errors import GalleryError
+from speaker_id.inference.galleries import GalleryOptions
 from speaker_id.inference.gallery import SqliteGallery
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
@@ -32,6 +35,7 @@ class Backend(Protocol):
     """One empty store of its own."""
 
     clock: Clock  # of every gallery that it opens
+    num_examples: int  # random stories that its tests tell: fewer where each takes long
     key: bytes | None  # that everything is sealed with
 
     def open(
@@ -57,6 +61,7 @@ class Backend(Protocol):
 
 class SqliteBackend:
     key: bytes | None = None
+    num_examples = 15
 
     def __init__(self) -> None:
         self.clock = Clock()
@@ -100,4 +105,52 @@ class EncryptedSqliteBackend(SqliteBackend):
     key = bytes(range(32))
 
 
-BACKENDS: dict[str, Callable[[], Backend]] = {"sqlite": SqliteBackend, "encrypted sqlite": EncryptedSqliteBackend}
+class PostgresBackend:
+    key: bytes | None = None
+    num_examples = 6
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.url = new_url()
+
+    def open(
+        self,
+        *,
+        fingerprint: str = "f",
+        dim: int = 3,
+        best: int | None = None,
+        grace: timedelta = timedelta(0),
+        keep_recordings: bool = False,
+    ) -> Gallery:
+        from speaker_id.inference.postgres.gallery import PostgresGallery
+
+        options = GalleryOptions(best=best, key=self.key, grace=grace, keep_recordings=keep_recordings)
+        return PostgresGallery.open(self.url, fingerprint=fingerprint, dim=dim, options=options, clock=self.clock)
+
+    def crash(self, gallery: Gallery, user: str, embeddings: FloatArray) -> None:
+        """The server cuts the connection."""
+        from speaker_id.inference.postgres.change import changing
+        from speaker_id.inference.postgres.gallery import PostgresGallery
+
+        assert isinstance(gallery, PostgresGallery)
+        with contextlib.suppress(GalleryError), changing(gallery._store, self.clock()) as change:
+            user_id = gallery._users.add(user.encode() + b"?", change.now, change)
+            for row in embeddings:
+                gallery._users.add_vector(user_id, row.tobytes(), None, change.now, change)
+            server().execute(f"SELECT pg_terminate_backend({change.connection.info.backend_pid}, 5000)")
+        gallery.close()
+
+    def discard(self) -> None:
+        """Its schema goes with the server."""
+
+
+class EncryptedPostgresBackend(PostgresBackend):
+    key = bytes(range(32))
+
+
+BACKENDS: dict[str, type[Backend]] = {
+    "sqlite": SqliteBackend,
+    "encrypted sqlite": EncryptedSqliteBackend,
+    "postgres": PostgresBackend,
+    "encrypted postgres": EncryptedPostgresBackend,
+}

@@ -45,6 +45,11 @@ def test_a_location_is_shown_without_its_password() -> None:
         "postgres://ana:a@b:c@db/voices?sslmode=require&password=hidden": "postgres://ana@db/voices",
         "POSTGRESQL://db/voices": "postgresql://db/voices",
         "postgresql:///voices?host=/run/pg&password=hidden": "postgresql:///voices",
+        "postgresql://db/voices?password=hidden&gallery=door&sslmode=require": "postgresql://db/voices?gallery=door",
+        "postgresql://ana:p/ss@db/voices": "postgresql://ana@db/voices",
+        "postgresql://ana:p?ss@db/voices": "postgresql://ana",
+        "postgresql://ana:p@[::1]:5432/voices": "postgresql://ana@[::1]:5432/voices",
+        "postgresql://db-1:5432,db-2:5433/voices": "postgresql://db-1:5432,db-2:5433/voices",
     }.items():
         assert shown_location(location) == shown
         assert is_database(location) == location.lower().startswith("postgres")

@@ -222,5 +222,7 @@ class GalleryMachine(RuleBasedStateMachine):
 @pytest.mark.parametrize("best", [None, 2])
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_gallery_behaves_like_a_dictionary(backend: str, best: int | None) -> None:
-    machine = type("Machine", (GalleryMachine,), {"make_backend": staticmethod(BACKENDS[backend]), "best": best})
-    run_state_machine_as_test(machine, settings=settings(max_examples=15, stateful_step_count=25, deadline=None))
+    make = BACKENDS[backend]
+    machine = type("Machine", (GalleryMachine,), {"make_backend": make, "best": best})
+    told = settings(max_examples=make.num_examples, stateful_step_count=25, deadline=None)
+    run_state_machine_as_test(machine, settings=told)

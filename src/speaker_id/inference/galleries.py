@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
-from urllib.parse import urlsplit
 
 from speaker_id.contracts import Gallery
 from speaker_id.errors import ConfigError, GalleryError
@@ -60,15 +60,12 @@ def open_gallery(
     """
     if is_database(location):
         try:
-            from speaker_id.inference.postgres.gallery import (  # type: ignore[import-not-found,import-untyped,unused-ignore]
-                PostgresGallery,
-            )
+            from speaker_id.inference.postgres.gallery import PostgresGallery
         except ImportError as error:
             raise GalleryError(
                 f"a gallery in PostgreSQL needs {error.name}: pip install 'speaker-id[postgres]'"
             ) from error
-        opened: Gallery = PostgresGallery.open(str(location), fingerprint=fingerprint, dim=dim, options=options)
-        return opened
+        return PostgresGallery.open(str(location), fingerprint=fingerprint, dim=dim, options=options)
     if options.hnsw:
         raise ConfigError("hnsw is for galleries in PostgreSQL: a gallery file is searched exactly")
     return SqliteGallery.open(
@@ -87,9 +84,12 @@ def is_database(location: GalleryLocation) -> bool:
 
 
 def shown_location(location: GalleryLocation) -> str:
-    """The location as it may be printed and logged: without the password and the parameters of a URL."""
+    """The location as it may be printed and logged: without the password and the other parameters of a URL."""
     if not is_database(location):
         return os.fspath(location)
-    parts = urlsplit(str(location))
-    account, at, hosts = parts.netloc.rpartition("@")
-    return f"{parts.scheme}://{account.partition(':')[0]}{at}{hosts}{parts.path}"
+    scheme, _, rest = str(location).partition("://")
+    base, _, parameters = rest.partition("?")
+    account, at, place = base.rpartition("@")  # whatever the password is written with
+    place = re.sub(r":(?![0-9]*[,/]|[0-9]*$|[0-9a-f:.]*\])[^/]*", "", place)  # no port: the beginning of one
+    gallery = re.search(r"(?:^|&)(gallery=[a-z0-9_]+)(?:&|$)", parameters)
+    return f"{scheme.lower()}://{account.partition(':')[0]}{at}{place}{'?' + gallery[1] if gallery else ''}"

@@ -18,7 +18,7 @@ BLOCK_SCORES = 2**24  # rough scores held at once by a search for many: 64 MB
 
 
 class Found(NamedTuple):
-    """Users by number, (n,), who may be among the best, and their scores, (n,)."""
+    """Users by number, (n,), who are among the best, and their scores, (n,)."""
 
     users: Ids
     scores: NDArray[np.float64]
@@ -52,7 +52,7 @@ class VoiceIndex:
         self._groups = None
 
     def search(self, queries: FloatArray, limit: int) -> list[Found]:
-        """For each unit row of (Q, E) everybody who may be among the `limit` best; ties at the end are all there.
+        """For each unit row of (Q, E) the `limit` best, in no order; ties at the end are all there.
 
         A matrix product sums in an order that depends on the row. The few that could be among the best are therefore
         computed again row by row in float64, so that a score depends on the two voices and on nothing else.
@@ -62,7 +62,7 @@ class VoiceIndex:
         step = max(1, BLOCK_SCORES // self._size)
         blocks = (queries[start : start + step] for start in range(0, len(queries), step))
         return [
-            self._refine(query, rough, limit)
+            _without_the_rest(self._refine(query, rough, limit), limit)
             for block in blocks
             for query, rough in zip(block, block @ self._rows[: self._size].T, strict=True)
         ]
@@ -85,18 +85,18 @@ class VoiceIndex:
             return Found(users, cosines)
         order = np.lexsort((-cosines, users))
         users, cosines = users[order], cosines[order]
-        starts = _starts(users)
+        starts = starts_of(users)
         rank = np.arange(len(users)) - np.repeat(starts, np.diff(starts, append=len(users)))
         among_best = rank < self._best
         users, cosines = users[among_best], cosines[among_best]
-        starts = _starts(users)
+        starts = starts_of(users)
         return Found(users[starts], np.add.reduceat(cosines, starts) / np.diff(starts, append=len(users)))
 
     def _grouped(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Rows in the order of their users, and where each user starts in it."""
         if self._groups is None:
             order = np.argsort(self._users[: self._size], kind="stable")
-            self._groups = order, _starts(self._users[order])
+            self._groups = order, starts_of(self._users[order])
         return self._groups
 
     def _rows_of(self, groups: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -108,7 +108,7 @@ class VoiceIndex:
         return rows
 
     def _kept(self, users: Ids, rows: FloatArray) -> tuple[Ids, FloatArray]:
-        starts = _starts(users)
+        starts = starts_of(users)
         if self._best is not None or len(starts) == len(users):
             return users, rows
         return users[starts], centroids(rows, starts)
@@ -134,7 +134,14 @@ class VoiceIndex:
             self._rows = np.concatenate([self._rows, np.zeros((spare, self._rows.shape[1]), np.float32)])
 
 
-def _starts(users: Ids) -> NDArray[np.intp]:
+def _without_the_rest(found: Found, limit: int) -> Found:
+    """The `limit` best, and whoever ties with the last of them."""
+    among = found.scores >= _nth_best(found.scores, limit)
+    return Found(found.users[among], found.scores[among])
+
+
+def starts_of(users: Ids) -> NDArray[np.intp]:
+    """Where each user begins among grouped numbers (n,)."""
     return np.flatnonzero(np.diff(users, prepend=users[:1] - 1))
 
 

@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speaker_id.contracts import FloatArray
-from speaker_id.errors import GalleryError
 from speaker_id.inference.gallery_file import GalleryFile
 from speaker_id.inference.gallery_index import Found, Ids, VoiceIndex
+from speaker_id.inference.gallery_vectors import ROWS_AT_ONCE, grouped_rows, opened_rows
 
-ROWS_AT_ONCE = 8192
 CHANGES_AT_ONCE = 2000  # more than this, and reading everything again in file order is the quicker way
 
 
@@ -82,20 +81,9 @@ class VoiceReader:
 
     def _read_rows(self, query: str, parameters: tuple[int, ...], num: int) -> tuple[Ids, FloatArray]:
         """User numbers, grouped, and their rows as they were enrolled: (n,), (n, E). `num` is a guess of n."""
-        users, rows = np.empty(num, np.int64), np.empty((num, self._file.dim), np.float32)
-        size = 0
         with closing(self._file.connection.execute(query, parameters)) as cursor:
-            while batch := cursor.fetchmany(ROWS_AT_ONCE):
-                end = size + len(batch)
-                if end > len(users):
-                    users, rows = np.resize(users, 2 * end), np.resize(rows, (2 * end, self._file.dim))
-                users[size:end], rows[size:end] = read_vectors(self._file, batch)
-                size = end
-        users, rows = users[:size], rows[:size]
-        if np.any(np.diff(users) < 0):
-            order = np.argsort(users, kind="stable")
-            users, rows = users[order], rows[order]
-        return users, rows
+            batches = iter(lambda: cursor.fetchmany(ROWS_AT_ONCE), [])
+            return grouped_rows((read_vectors(self._file, batch) for batch in batches), self._file.dim, num)
 
     def _nobody(self) -> tuple[Ids, FloatArray]:
         return np.zeros(0, np.int64), np.zeros((0, self._file.dim), np.float32)
@@ -103,13 +91,7 @@ class VoiceReader:
 
 def read_vectors(file: GalleryFile, stored: Sequence[tuple[int, bytes]]) -> tuple[Sequence[int], FloatArray]:
     """User numbers and rows (n, E) of stored vectors. Raises GalleryError for one of another length."""
-    if not stored:
-        return (), np.zeros((0, file.dim), np.float32)
-    users, sealed = zip(*stored, strict=True)
-    vectors = file.seal.open_all(sealed, users, "embedding")
-    if set(map(len, vectors)) != {4 * file.dim}:
-        raise GalleryError(f"{file.path} is damaged: it holds vectors that are not {file.dim} numbers long")
-    return users, np.frombuffer(b"".join(vectors), dtype="<f4").reshape(-1, file.dim)
+    return opened_rows(file.seal, file.dim, stored, file.path)
 
 
 def _ids(users: Iterable[int]) -> NDArray[np.int64]:
