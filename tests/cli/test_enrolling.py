@@ -1,8 +1,11 @@
+import io
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from cli.command import run
 from speaker_id.cli.frame import os_user
@@ -44,7 +47,8 @@ def test_an_expiry_may_be_said_as_so_long_from_now() -> None:
     ("option", "value", "said"),
     [("--metadata", "site", "KEY=VALUE"), ("--expires", "soon", "a date like"), ("--expires", "2001-01-01", "is over"),
      ("--quality", "loudness=3", "there are: "), ("--quality", "min_snr_db=loud", "must be a number"),
-     ("--quality", "min_snr_db=nan", "no value"), ("--min-speech", "2", "at least 2 s are needed")],
+     ("--quality", "min_snr_db=nan", "no value"),
+     ("--quality", "second_voice=perhaps", "ignore, remark, refuse"), ("--min-speech", "2", "at least 2 s are needed")],
 )  # fmt: skip
 def test_what_cannot_be_kept_enrols_nobody(option: str, value: str, said: str) -> None:
     result = run("enrol", "Ada", "ada.wav", option, value)
@@ -85,6 +89,57 @@ def test_an_encrypted_gallery_asks_every_command_for_its_key(desk: Path, monkeyp
     wrong = run("users", "--gallery-key", "missing.key")
     assert wrong.exit_code == 3
     assert "cannot read the gallery's key" in wrong.stderr
+
+
+def test_a_removal_can_be_undone_within_its_grace_time() -> None:
+    run("enrol", "Ada", "ada.wav")
+    removed = run("remove", "Ada", "--grace", "30d")
+    assert removed.exit_code == 0
+    until = (datetime.now() + timedelta(days=30)).strftime("%Y-%m-%d")
+    assert removed.stdout.startswith(f"removed Ada; `speaker-id gallery restore` undoes it until {until} ")
+    assert run("users").stdout == "nobody is enrolled in gallery.db\n"
+    assert run("gallery", "restore", "Ada").exit_code == 0
+    assert run("users").stdout == "     1  Ada\n"
+    answer = json.loads(run("remove", "Ada", "--grace", "1h", "--json").stdout)
+    left = datetime.fromisoformat(answer["restorable_until"]) - datetime.now(UTC)
+    assert timedelta(minutes=55) < left <= timedelta(hours=1)
+    run("remove", "Ada")  # now for good
+    assert run("gallery", "restore", "Ada").exit_code == 1
+    assert run("remove", "Ada", "--grace", "soon").exit_code == 3
+
+
+def test_whoever_removes_somebody_is_told_of_the_exports() -> None:
+    run("enrol", "Ada", "ada.wav")
+    run("export-gallery", "shelf.safetensors")
+    text = run("remove", "Ada").stdout
+    head, copy = text.splitlines()
+    assert head == "removed Ada"
+    assert copy.startswith("  may still be in: ")
+    assert "shelf.safetensors" in copy
+
+
+def test_recordings_are_kept_where_that_is_asked_for_and_a_key_given(desk: Path) -> None:
+    without = run("enrol", "Ada", "ada.wav", "--keep-recordings")
+    assert without.exit_code == 3
+    assert "key" in without.stderr
+    (desk / "gallery.key").write_text(KEY)
+    options = ("--gallery-key", "gallery.key")
+    assert run("enrol", "Ada", "ada.wav", "--keep-recordings", *options).exit_code == 0
+    assert run("enrol", "Ada", "ada-2.wav", *options).exit_code == 0
+    with SqliteGallery.open("gallery.db", key="gallery.key") as gallery:
+        first, second = gallery.recordings("Ada")
+    assert second is None
+    assert first is not None
+    kept, given = soundfile.read(io.BytesIO(first))[0], soundfile.read("ada.wav")[0]
+    np.testing.assert_allclose(kept, given, atol=2**-15)
+
+
+def test_the_audit_log_says_who_ran_the_commands() -> None:
+    run("enrol", "Ada", "ada.wav")
+    run("remove", "Ada")
+    with SqliteGallery.open("gallery.db") as gallery:
+        found = [(event.action, event.by) for event in gallery.events()]
+    assert found == [("erase", os_user()), ("remove", os_user()), ("enrol", os_user())]
 
 
 def test_a_recording_that_is_none_is_told_before_a_model_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from inference.tiny_model import RATE, voice
 from service.running import ADA, BOB, bearer, enrol, flac, keys_in, running, state_of
+from speaker_id.inference.quality import QualityLimits
 from speaker_id.service.logs import JsonLines
 
 
@@ -91,6 +92,25 @@ def test_silence_is_said_to_be_so_and_speech_may_follow(client: TestClient) -> N
         assert (answer["error"], answer["final"]) == ("NoSpeech", False)
         socket.send_bytes(pcm(ADA, 1.0))
         assert "score" in socket.receive_json()
+
+
+def test_a_stream_keeps_the_services_limits_of_quality(tmp_path: Path) -> None:
+    with running(tmp_path, quality=QualityLimits(min_speech_seconds=1.5)) as client, opened(client) as socket:
+        socket.receive_json()
+        socket.send_bytes(second(ADA, 0))
+        assert socket.receive_json()["error"] == "TooShort"
+        socket.send_bytes(second(ADA, 1))
+        assert "score" in socket.receive_json()
+
+
+def test_a_stream_of_two_voices_is_refused_where_the_service_refuses_them(tmp_path: Path) -> None:
+    two = np.concatenate([voice(ADA, 5.0), voice(BOB, 5.0)])
+    for limits, field in ((QualityLimits(second_voice="refuse"), "error"), (QualityLimits(), "score")):
+        with running(tmp_path, quality=limits, requests_per_minute=1) as client, opened(client) as socket:
+            socket.receive_json()
+            socket.send_bytes((two * 32767).astype("<i2").tobytes())
+            socket.send_text("end")
+            assert field in socket.receive_json()
 
 
 def test_what_is_longer_than_allowed_is_answered_as_far_as_allowed(tmp_path: Path) -> None:

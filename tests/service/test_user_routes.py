@@ -1,3 +1,4 @@
+import io
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -5,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from fastapi.testclient import TestClient
 
 from inference.tiny_model import voice
@@ -47,6 +49,17 @@ def test_two_voices_in_one_recording_are_told(tmp_path: Path) -> None:
 
 def doubts(warnings: list[str]) -> list[str]:
     return [one for one in warnings if "alike" in one or "two voices" in one]
+
+
+def test_recordings_are_stored_where_the_operator_keeps_them_and_answers_say_so(tmp_path: Path) -> None:
+    options = GalleryOptions(key=bytes(range(32)), keep_recordings=True)
+    with running(tmp_path, gallery_options=options) as client:
+        assert client.get("/health").json()["keeps_recordings"]
+        assert enrol(client, "Ada", flac(ADA), flac(ADA, 2.0)).json()["keeps_recordings"]
+        kept = state_of(client).gallery.recordings("Ada")
+    sounds = [soundfile.read(io.BytesIO(file or b""))[0] for file in kept]
+    for sound, seconds in zip(sounds, (1.0, 2.0), strict=True):
+        np.testing.assert_allclose(sound, voice(ADA, seconds), atol=2**-15)
 
 
 # --- details ----------------------------------------------------------------------------------------------------------

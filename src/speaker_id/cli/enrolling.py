@@ -109,7 +109,7 @@ def remove(
 
     With --grace the user is gone at once, but erased only then; removing the
     user again without it erases at once. Copies that were made before are
-    told: what is in them only their keeper can erase.
+    told: whoever keeps them must erase the user there.
 
     Example: speaker-id remove Ada
     """
@@ -164,7 +164,7 @@ def _details(consent: str | None, metadata: Sequence[str], expires: str | None, 
 def _removal(name: str, until: datetime | None, copies: "Sequence[GalleryCopy]") -> list[str]:
     lines = [f"removed {shown(name)}"]
     if until is not None:
-        lines[0] += f"; it can be undone until {shown_time(until)}, and is erased after that"
+        lines[0] += f"; `speaker-id gallery restore` undoes it until {shown_time(until)}, then it is erased"
     return lines + [f"  may still be in: {shown(copy.description, 200)} ({shown_time(copy.time)})" for copy in copies]
 
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import Any
+from typing import Any, get_args
 
 from speaker_id.errors import ConfigError
-from speaker_id.inference.quality import QualityLimits
+from speaker_id.inference.quality import QualityLimits, SecondVoice
 
 
 def limits_from_texts(texts: Sequence[str]) -> QualityLimits:
@@ -22,4 +22,6 @@ def limits_from_texts(texts: Sequence[str]) -> QualityLimits:
             raise ConfigError(f"{text!r}: {name} must be a number") from error
         if given[name] != given[name] or value == "":  # NaN would let everything pass
             raise ConfigError(f"{text!r} gives {name} no value")
+        if name == "second_voice" and value not in get_args(SecondVoice):
+            raise ConfigError(f"{text!r}: {name} is one of {', '.join(get_args(SecondVoice))}")
     return QualityLimits(**given)

@@ -80,18 +80,16 @@ class State:
         found = await asyncio.gather(*map(self._hear_one, contents, names))
         decoded, rows = zip(*found, strict=True)
         waveforms, qualities = [one.waveform for one in decoded], [one.quality for one in decoded]
-        if (limits := self.settings.quality).second_voice != "ignore":
-            threshold = self.point.threshold
-            qualities = await self.batcher.call(
-                judged_voices, waveforms, qualities, names, self.embedder, threshold, limits, enrolling=enrolling
-            )
+        qualities = await self._with_voices(waveforms, qualities, names, enrolling=enrolling)
         return Heard(waveforms, qualities, np.stack(rows))
 
     async def judged(self, waveform: FloatArray, name: str) -> Quality:
         """Sound (S,) that came as samples -> what it is like. Raises AudioError, which calls it `name`."""
         rate, limits = self.embedder.sample_rate, self.settings.quality
         judge = partial(check_recording, waveform, rate, name=name, limits=limits)
-        return await asyncio.get_running_loop().run_in_executor(self._decoding, judge)
+        quality = await asyncio.get_running_loop().run_in_executor(self._decoding, judge)
+        (found,) = await self._with_voices([waveform], [quality], [name], enrolling=False)
+        return found
 
     async def stored(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the gallery off the event loop; what has begun is finished even if the caller goes away."""
@@ -137,6 +135,22 @@ class State:
         self._decoding.shutdown()
         self._decoders.close()
         self.gallery.close()
+
+    async def _with_voices(
+        self, waveforms: list[FloatArray], qualities: list[Quality], names: list[str], *, enrolling: bool
+    ) -> list[Quality]:
+        if (limits := self.settings.quality).second_voice == "ignore":
+            return qualities
+        return await self.batcher.call(
+            judged_voices,
+            waveforms,
+            qualities,
+            names,
+            self.embedder,
+            self.point.threshold,
+            limits,
+            enrolling=enrolling,
+        )
 
     async def _hear_one(self, content: bytes, name: str) -> tuple[Decoded, FloatArray]:
         loop = asyncio.get_running_loop()
