@@ -143,6 +143,11 @@ def test_what_needs_no_model_does_not_import_torch(module: str) -> None:
     assert not loaded & {"torch", "torchaudio", "scipy", "pytorch_lightning", "hydra"}
 
 
+@pytest.mark.parametrize("module", ["audio", "service.decoding"])
+def test_reading_sound_loads_neither_the_web_nor_ffmpeg(module: str) -> None:
+    assert not loaded_by(f"import speaker_id.{module}") & {"http.client", "ssl", "av"}
+
+
 def test_no_file_is_a_drawer_for_anything() -> None:
     drawers = {"utils", "util", "helpers", "helper", "common", "misc"}
     assert not [path for path in PACKAGE.rglob("*") if path.stem in drawers]

@@ -185,7 +185,7 @@ BAD: list[tuple[Callable[[Path], object], str]] = [
     (lambda _: 42, "cannot read sound from int"),
     (lambda d: write(d / "a.wav", 8000, sound=np.zeros(0, np.float32)), "holds no sound"),
     (lambda d: write(d / "a.wav", 8000, "FLOAT", hole(8000)), r"a\.wav holds samples that are NaN"),
-    (lambda d: write(d / "a.wav", 1), "states a sample rate of 1 Hz"),
+    (lambda d: write(d / "a.wav", 1), "cannot have a sample rate of 1 Hz"),
     (lambda _: (np.array([0.0, np.inf]), 8000), "<array> holds samples that are NaN or infinite"),
     (lambda _: (np.array([0.0, 1e300]), 8000), "NaN or infinite"),
     (lambda _: (np.array([0.0, 12000.0]), 8000), "reaches 12000"),

@@ -19,7 +19,7 @@ import soundfile
 
 from speaker_id import audio
 from speaker_id.audio import fetching
-from speaker_id.audio.fetching import fetch, is_public, shown
+from speaker_id.audio.fetching import fetch, is_public
 from speaker_id.errors import AudioError
 
 Reply = Callable[[BaseHTTPRequestHandler], None]
@@ -147,6 +147,10 @@ def test_a_body_that_is_too_long_is_not_read_to_its_end(site: str) -> None:
         fetch(site + "/big.wav", max_bytes=2**20, allow_private=True)
 
 
+def test_the_door_leads_to_fetch() -> None:
+    assert audio.fetch is fetch
+
+
 def test_nothing_is_fetched_unasked(site: str) -> None:
     Handler.asked.clear()
     for source in (f"{site}/a.wav?key=secret", Path(f"{site}/a.wav")):
@@ -257,8 +261,10 @@ def test_an_address_that_is_none_is_refused(url: str, message: str, monkeypatch:
 
 
 def test_messages_show_neither_password_nor_query() -> None:
-    assert shown("https://ana:pw@example.org:8443/a/b.wav?X-Signature=abc#d") == "https://example.org:8443/a/b.wav"
-    assert shown("https:/example.org/a.wav") == "https://example.org/a.wav"
+    assert (
+        audio.shown("https://ana:pw@example.org:8443/a/b.wav?X-Signature=abc#d") == "https://example.org:8443/a/b.wav"
+    )
+    assert audio.shown("https:/example.org/a.wav") == "https://example.org/a.wav"
 
 
 def test_https_wants_a_certificate_that_is_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import speaker_id
 from inference.tiny_model import POINT, RATE, recording, tiny_bundle, voice
-from speaker_id import audio
+from speaker_id.audio import fetching
 from speaker_id.contracts import FloatArray, Match, OperatingPoint, Source, UserDetails
 from speaker_id.errors import (
     AudioError,
@@ -598,7 +598,7 @@ def test_an_address_is_fetched_for_who_asked_and_named_without_its_secrets(monke
         asked.append(url)
         return file.getvalue() if "good" in url else b"<html>"
 
-    monkeypatch.setattr(audio, "fetch", fetch)
+    monkeypatch.setattr(fetching, "fetch", fetch)
     good, bad = "https://example.org/good.wav?key=secret", "https://example.org/bad.wav?key=secret"
     recognizer = Recognizer(AngleEmbedder(), allow_urls=True)
     np.testing.assert_allclose(recognizer.embed(good), recognizer.embed((VOICE / 4, RATE)), atol=1e-6)

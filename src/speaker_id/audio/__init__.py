@@ -8,18 +8,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from math import gcd
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 import soxr
 
+from speaker_id.audio.addresses import is_url, shown
 from speaker_id.audio.arrays import Samples, are_samples, opened_array
 from speaker_id.audio.containers import opened_container, sniffed
-from speaker_id.audio.fetching import fetch, is_url, shown
 from speaker_id.audio.recording import AudioInfo, Recording
 from speaker_id.audio.soundfiles import READABLE, opened_file
 from speaker_id.contracts import FloatArray, Source, as_path
 from speaker_id.errors import AudioError
+
+if TYPE_CHECKING:
+    from speaker_id.audio.fetching import fetch
 
 __all__ = [
     "READABLE",
@@ -38,8 +41,16 @@ __all__ = [
 
 SILENCE_PEAK = 1e-4  # -80 dB of full scale: below the noise of any microphone, about 3 steps of 16-bit audio
 
-_LOWEST_RATE = 1000  # Hz, of a file; an array's is its owner's word
 _MARGIN = 400  # samples of the lower rate: beyond the reach of soxr's HQ filter
+
+
+def __getattr__(name: str) -> Any:
+    """`audio.fetch`, whose libraries for the web are loaded only when it is asked for."""
+    if name == "fetch":
+        from speaker_id.audio.fetching import fetch
+
+        return fetch
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def load(
@@ -131,6 +142,8 @@ def _opened(source: Source | Samples, source_rate: int | None, allow_urls: bool 
             raise AudioError("a tuple must be (array, sample rate), in this order")
         yield opened_array(*source)
     elif allow_urls and isinstance(source, str) and is_url(source):
+        from speaker_id.audio.fetching import fetch
+
         with _opened_file(io.BytesIO(fetch(source)), shown(source)) as recording:
             yield recording
     elif isinstance(source, str | os.PathLike):
@@ -157,9 +170,6 @@ def _opened_file(file: BinaryIO, name: str, path: Path | None = None) -> Iterato
         raise AudioError(f"{name} is an empty file; record or copy it again")
     container = sniffed(head)
     with opened_file(path or file, name) if container is None else opened_container(file, name, container) as recording:
-        rate = recording.info.sample_rate
-        if recording.info.num_samples and rate < _LOWEST_RATE:  # resampling it would fill the memory
-            raise AudioError(f"{name} states a sample rate of {rate} Hz, too low for a voice: its header is damaged")
         yield recording
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 
-from speaker_id.audio.recording import AudioInfo, Recording, checked, full_scale, mix_down
+from speaker_id.audio.recording import AudioInfo, Recording, check_rate, checked, full_scale, mix_down
 from speaker_id.audio.whole import missing_bytes
 from speaker_id.contracts import FloatArray
 from speaker_id.errors import AudioError
@@ -132,7 +132,7 @@ class _Track:
         stream = self._chosen(opened)
         position = 0
         for frame in _frames(opened, stream):
-            self._check_rate(frame)
+            self._note_rate(frame)
             block = _mono(frame, self._name)
             if self._container.demuxer == "mov" and stream.duration is not None and stream.time_base is not None:
                 # The last frame is filled up to a full one; only MP4 says exactly where the recording ends.
@@ -160,8 +160,9 @@ class _Track:
             other.discard = Discard.default if other is stream else Discard.all
         return stream
 
-    def _check_rate(self, frame: AudioFrame) -> None:
+    def _note_rate(self, frame: AudioFrame) -> None:
         if self.sample_rate == 0:
+            check_rate(frame.sample_rate, self._name)
             self.sample_rate, self.num_channels = frame.sample_rate, frame.layout.nb_channels
         if frame.sample_rate != self.sample_rate:
             raise AudioError(

@@ -7,7 +7,6 @@ host is resolved here, and the very address that passed the check is connected t
 from __future__ import annotations
 
 import http.client
-import os
 import re
 import socket
 import ssl
@@ -19,31 +18,17 @@ from time import monotonic
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from speaker_id import __version__
+from speaker_id.audio.addresses import shown
 from speaker_id.errors import AudioError
 
 MAX_BYTES = 50 * 2**20  # an hour of mp3, ten minutes of wav
 SECONDS = 30.0
 MAX_REDIRECTS = 5
 
-_URL = re.compile(r"https?:/", re.IGNORECASE)  # one slash: a Path has made one of two
 _REDIRECTS = {301, 302, 303, 307, 308}
 _BLOCK = 1 << 16
 _NAT64 = IPv6Network("64:ff9b::/96")  # its last 32 bits are an IPv4 address
 _SITE_LOCAL = IPv6Network("fec0::/10")
-
-
-def is_url(source: object) -> bool:
-    return _URL.match(str(source)) is not None
-
-
-def shown(source: str | os.PathLike[str]) -> str:
-    """A path, or an address without password and query, which may be secrets: as messages name it."""
-    url = os.fspath(source)
-    if not is_url(url):
-        return url
-    scheme, _, rest = url.partition(":")
-    host, slash, path = rest.lstrip("/").partition("/")
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{re.split('[?#]', path)[0]}"
 
 
 def fetch(url: str, *, max_bytes: int = MAX_BYTES, seconds: float = SECONDS, allow_private: bool = False) -> bytes:

@@ -32,6 +32,14 @@ class _Decoder(soundfile.SoundFile):  # type: ignore[misc]
     def seekable(self) -> bool:
         return False
 
+    @property
+    def jumps(self) -> bool:
+        """Whether a seek is possible and exact: after one libsndfile misses the mp3 bit reservoir, and a fraction of a
+        sample where opus is not at 48 kHz; in GSM it cannot.
+        """
+        exact = self.format != "MP3" and (self.subtype != "OPUS" or self.samplerate == 48000)
+        return exact and bool(super().seekable())
+
 
 class _Steady:
     """A file that stays where it is when a damaged header sends libsndfile before its beginning."""
@@ -69,11 +77,10 @@ def opened_file(file: Path | BinaryIO, name: str) -> Iterator[Recording]:
 
 
 def _decode(decoder: _Decoder, name: str, first: int, num: int) -> FloatArray:
-    # After a seek libsndfile misses the mp3 bit reservoir, and a fraction of a sample where opus is not at 48 kHz.
-    seeks = decoder.format != "MP3" and (decoder.subtype != "OPUS" or decoder.samplerate == 48000)
-    skip, blocks, left = (0 if seeks else first), [], num + (0 if seeks else first)
+    skip = 0 if decoder.jumps else first
+    blocks, left = [], skip + num
     try:
-        if seeks and first:
+        if first > skip:
             decoder.seek(first)
         most = max(1, BLOCK // decoder.channels)
         while left and len(block := decoder.read(min(left, most), dtype="float32", always_2d=True)):
