@@ -40,6 +40,8 @@ KINDS = {
     "aac": Kind("adts", "aac", 44100, delay=1024, exact=False),
     "wma": Kind("asf", "wmav2", 44100, delay=-2048, exact=False),
     "amr": Kind("amr", "libopencore_amrnb", 8000, delay=40, loss=0.4, exact=False),
+    "3gp": Kind("3gp", "libopencore_amrnb", 8000, delay=-10, loss=0.4),
+    "avi, pcm": Kind("avi", "pcm_s16le", 44100, loss=1e-3),
     "avi, video": Kind("avi", "ac3", 48000, video=True, delay=256, exact=False),
 }
 

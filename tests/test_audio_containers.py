@@ -76,8 +76,9 @@ def test_path_bytes_and_file_give_the_same_samples(files: dict[str, bytes], tmp_
     assert file.tell() == 17
 
 
-def test_channels_are_averaged() -> None:
-    kind = KINDS["m4a, lossless"]
+@pytest.mark.parametrize("name", ["m4a, lossless", "avi, pcm"])  # channel by channel, and all of them in turns
+def test_channels_are_averaged(name: str) -> None:
+    kind = KINDS[name]
     mono = chirp(kind.rate)
     content = encode(kind, np.stack([mono, 0.5 * mono]))
     assert audio.info(content).num_channels == 2

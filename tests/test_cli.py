@@ -10,7 +10,9 @@ import soundfile
 from typer.testing import CliRunner, Result
 
 import speaker_id
+from containers import KINDS, encode
 from inference.tiny_model import POINT, RATE, recording, tiny_bundle
+from speaker_id import audio
 from speaker_id.cli import app
 from speaker_id.contracts import FloatArray, OperatingPoint
 from speaker_id.inference.gallery import SqliteGallery
@@ -52,6 +54,18 @@ def test_compare_answers_in_words_and_by_exit_code(folder: Path) -> None:
     assert different.exit_code == 1
     assert different.stdout.startswith("different speakers: score ")
     assert different.stdout.endswith("< threshold 1.0000 (uncalibrated: given when the recognizer was loaded)\n")
+
+
+def test_what_a_phone_and_a_browser_recorded_is_compared(folder: Path) -> None:
+    samples = audio.load(folder / "ada.wav", 48000)
+    (folder / "phone.m4a").write_bytes(encode(KINDS["mp4, video"], samples))
+    (folder / "browser.webm").write_bytes(encode(KINDS["webm, live"], samples))
+    same = run("compare", folder / "phone.m4a", folder / "browser.webm", "--threshold", "0.9")
+    assert (same.exit_code, same.stdout.split(":")[0]) == (0, "same speaker")
+    (folder / "cut.m4a").write_bytes((folder / "phone.m4a").read_bytes()[:-99])
+    cut = run("compare", folder / "cut.m4a", folder / "browser.webm")
+    assert (cut.exit_code, cut.stdout) == (3, "")
+    assert "cut.m4a is truncated: 99 bytes are missing" in cut.stderr
 
 
 def test_compare_as_json_carries_the_same_answer(folder: Path) -> None:

@@ -41,7 +41,7 @@ export class Recorder {
     this.record = element("button", { type: "button", className: "record" });
     this.choose = element("button", { type: "button", className: "choose" });
     this.clear = element("button", { type: "button", className: "clear", hidden: true });
-    this.input = element("input", { type: "file", accept: "audio/*,video/*,.flac,.opus", hidden: true });
+    this.input = element("input", { type: "file", accept: "audio/*,video/*,.flac,.opus,.m4a,.amr,.wma,.mkv", hidden: true });
     this.state = element("p", { className: "state" });
     this.state.setAttribute("role", "status");
     this.player = element("audio", { controls: true, preload: "none", hidden: true });
