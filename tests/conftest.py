@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-import thirds
+import drawn
 
 torch.set_num_threads(1)
 settings.register_profile("shared machine", deadline=None)  # a busy machine is no failure
@@ -18,8 +18,8 @@ settings.load_profile("shared machine")
 
 
 def pytest_report_header() -> str:
-    drawn = "all" if thirds.ALL else f"a third drawn by SPEAKER_ID_TEST_SEED={thirds.SEED}"
-    return f"combinations of model, pooling and loss: {drawn}"
+    part = "all" if drawn.ALL else f"a part drawn by SPEAKER_ID_TEST_SEED={drawn.SEED}"
+    return f"combinations of model, pooling and loss: {part}"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -27,7 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
     for item in items:
-        if not thirds.ALL and item.get_closest_marker("nightly"):
+        if not drawn.ALL and item.get_closest_marker("nightly"):
             item.add_marker(pytest.mark.skip(reason="slow and seldom broken: run by `make test-all`"))
 
 

@@ -25,3 +25,14 @@ def entry_of(group: str) -> str:
 @cache
 def composed(*overrides: str, entry: str = "train") -> DictConfig:
     return build.compose(entry, [*GIVEN[entry], *overrides])
+
+
+@cache
+def alone(group: str, leaf: str) -> DictConfig:
+    """What the leaf says of its own group, as `composed` has it; a tenth of the time, which collecting tests needs."""
+    own = OmegaConf.load(build.CONF_DIR / group / f"{leaf}.yaml")
+    assert isinstance(own, DictConfig)
+    bases = [name for name in own.pop("defaults", []) if isinstance(name, str) and name != "_self_"]
+    merged = OmegaConf.merge(*(alone(group, name) for name in bases), own)
+    assert isinstance(merged, DictConfig)
+    return merged

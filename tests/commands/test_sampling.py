@@ -5,14 +5,12 @@ from pathlib import Path
 import pytest
 
 from commands.running import Corpus, metrics_of, run_here, tiny
-from leaves import composed, leaves
+from leaves import alone, leaves
 from speaker_id import build
 
 BALANCED = ["data.sampling=balanced", "data.utterances_per_speaker=4"]
 COMPARING = [
-    leaf
-    for leaf in leaves("loss")
-    if hasattr(build.target_class(composed(f"loss={leaf}").loss), "utterances_per_speaker")
+    leaf for leaf in leaves("loss") if hasattr(build.target_class(alone("loss", leaf)), "utterances_per_speaker")
 ]
 
 

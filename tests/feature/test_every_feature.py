@@ -8,13 +8,13 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from leaves import composed, leaves
+from leaves import alone, composed, leaves
 from speaker_id import build
 from speaker_id.errors import ConfigError, TooShort
 from speaker_id.feature.normalise import KINDS, normalise
 
 # A leaf that asks for a model of the user's has tests of its own.
-LEAVES = [leaf for leaf in leaves("feature") if not OmegaConf.missing_keys(composed(f"feature={leaf}").feature)]
+LEAVES = [leaf for leaf in leaves("feature") if not OmegaConf.missing_keys(alone("feature", leaf))]
 
 
 @cache
@@ -130,7 +130,7 @@ def test_an_exported_feature_takes_any_number_of_recordings_of_any_length(leaf: 
         torch.testing.assert_close(exported(waveforms), module(waveforms), atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("leaf", [leaf for leaf in LEAVES if "f_max" in composed(f"feature={leaf}").feature])
+@pytest.mark.parametrize("leaf", [leaf for leaf in LEAVES if "f_max" in alone("feature", leaf)])
 def test_a_feature_at_the_telephones_rate_reaches_up_to_4_khz(leaf: str) -> None:
     config = composed(f"feature={leaf}", "feature.sample_rate=8000", "feature.n_mels=40")
     module: Any = build.feature(config.feature)
