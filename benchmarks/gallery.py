@@ -54,10 +54,13 @@ def queries_of(rows: np.ndarray, num: int) -> np.ndarray:
 def fill(path: Path, num: int, key: bytes | None) -> None:
     """What `enrol` would write, in one transaction: a million of them would wait for the disk a million times."""
     now = as_text(utc_now())
-    with SqliteGallery.open(path, **MODEL, key=key) as gallery, gallery._store.writing() as change:
-        for i, row in enumerate(rows_of(num)):
-            user_id = gallery._store.users.add(f"user {i:07}".encode(), now, change)
-            gallery._store.users.add_vectors(user_id, [row.tobytes()], None, now)
+    with SqliteGallery.open(path, **MODEL, key=key) as gallery:
+        store = gallery._store
+        store.connection.execute("PRAGMA cache_size = -2000000")  # kB: the index of tags is written at random places
+        with store.writing() as change:
+            for i, row in enumerate(rows_of(num)):
+                user_id = store.users.add(f"user {i:07}".encode(), now, change)
+                store.users.add_vectors(user_id, [row.tobytes()], None, now)
 
 
 def p50(call: Callable[[], object], repetitions: int) -> float:
