@@ -12,6 +12,7 @@ import pytest
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
+PATIENT_SECONDS = 180  # for one step in a page: Playwright's own half minute may pass on a busy machine
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = (
     "--no-sandbox",  # tests may run as root
@@ -74,6 +75,7 @@ def visit(browser: "Browser", address: str, *, width: int = 1280, dark: bool = F
     page = browser.new_page(
         viewport={"width": width, "height": 800}, color_scheme="dark" if dark else "light", reduced_motion="reduce"
     )
+    page.set_default_timeout(1000 * PATIENT_SECONDS)
     found = Visit(page)
     page.on("request", lambda request: found.requests.append(request.url))
     page.on("requestfailed", lambda request: found.problems.append(f"failed: {request.url[:200]} {request.failure}"))
@@ -84,9 +86,10 @@ def visit(browser: "Browser", address: str, *, width: int = 1280, dark: bool = F
     try:
         page.goto(address)
         yield found
+        problems = "; ".join(found.problems)  # not what closing the page cuts off
     finally:
         page.close()
-    assert not found.problems, "; ".join(found.problems)
+    assert not problems, problems
 
 
 def _note(found: Visit, wrong: bool, words: str) -> None:

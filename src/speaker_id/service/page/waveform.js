@@ -11,7 +11,8 @@ export class Waveform {
     this.canvas = canvas;
     this.samples = null;
     this.live = null;
-    new ResizeObserver(() => this.draw()).observe(canvas);
+    // In a frame of its own: what is drawn while sizes are being told may change one, and browsers call that an error
+    new ResizeObserver(() => requestAnimationFrame(() => this.draw())).observe(canvas);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
   }
 
