@@ -1,6 +1,8 @@
 """The three classes of MUSAN, and what a television makes of two of them."""
 
 import os
+from collections.abc import Mapping
+from pathlib import Path
 
 from speaker_id.augmentation.babble import Babble
 from speaker_id.augmentation.chain import Chain, OneOf
@@ -37,19 +39,22 @@ class Musan(OneOf):
         max_noise_snr_db: float,
         television_weight: float = 0.0,
     ) -> None:
-        root = as_path(folder)
         weights = {
             "speech": speech_weight, "music": music_weight, "noise": noise_weight, "television": television_weight,
         }  # fmt: skip
-        needed = {name for name in ("speech", "music", "noise") if weights[name]}
-        needed |= {"speech", "music"} if television_weight else set()
-        lacking = [name for name in weights if name in needed and not (root / name).is_dir()]
-        if lacking and prob:
-            raise ConfigError(
-                f"augmentation folder {root} has no {' and no '.join(f'{name}/' for name in lacking)}; give the folder "
-                "that MUSAN unpacks into (openslr.org/17), or choose `augmentation=noise` or `augmentation=none`"
-            )
+        folders = _folders(as_path(folder), weights, needed=prob > 0)
         on = float(prob > 0)  # a part that is off needs no folder
+
+        def single(kind: str, min_snr_db: float, max_snr_db: float) -> AddNoise:
+            return AddNoise(
+                prob=on,
+                min_snr_db=min_snr_db,
+                max_snr_db=max_snr_db,
+                max_layers=1,
+                sample_rate=sample_rate,
+                folder=folders.get(kind),
+            )
+
         speech = Babble(
             prob=on,
             min_snr_db=min_speech_snr_db,
@@ -57,23 +62,22 @@ class Musan(OneOf):
             min_talkers=min_talkers,
             max_talkers=max_talkers,
             sample_rate=sample_rate,
-            folder=root / "speech" if "speech" in needed else None,
+            folder=folders.get("speech"),
         )
-        music = AddNoise(
-            prob=on,
-            min_snr_db=min_music_snr_db,
-            max_snr_db=max_music_snr_db,
-            max_layers=1,
-            sample_rate=sample_rate,
-            folder=root / "music" if "music" in needed else None,
-        )
-        noise = AddNoise(
-            prob=on,
-            min_snr_db=min_noise_snr_db,
-            max_snr_db=max_noise_snr_db,
-            max_layers=1,
-            sample_rate=sample_rate,
-            folder=root / "noise" if noise_weight else None,
-        )
+        music = single("music", min_music_snr_db, max_music_snr_db)
+        noise = single("noise", min_noise_snr_db, max_noise_snr_db)
         television = Chain(speech=speech, music=music)
         super().__init__(prob=prob, weights=weights, speech=speech, music=music, noise=noise, television=television)
+
+
+def _folders(root: Path, weights: Mapping[str, float], *, needed: bool) -> dict[str, Path]:
+    """Of the classes that are drawn, television's two included; ConfigError for one that is `needed` and not there."""
+    drawn = [kind for kind in ("speech", "music", "noise") if weights[kind]]
+    drawn += [kind for kind in ("speech", "music") if weights["television"] and kind not in drawn]
+    lacking = [kind for kind in drawn if not (root / kind).is_dir()]
+    if lacking and needed:
+        raise ConfigError(
+            f"augmentation folder {root} has no {' and no '.join(f'{kind}/' for kind in lacking)}; give the folder "
+            "that MUSAN unpacks into (openslr.org/17), or choose `augmentation=noise` or `augmentation=none`"
+        )
+    return {kind: root / kind for kind in drawn}
