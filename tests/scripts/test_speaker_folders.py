@@ -116,3 +116,12 @@ def test_copies_are_listed_and_sound_the_same(tmp_path: Path) -> None:
 
 def audio_at(rate: int, stereo: np.ndarray) -> np.ndarray:
     return np.stack([audio.resample(channel, 16_000, rate) for channel in stereo.T.astype(np.float32)], axis=1)
+
+
+def test_the_lists_folder_is_made_and_a_place_that_cannot_be_written_to_is_one_message(tmp_path: Path) -> None:
+    folder = corpus(tmp_path / "voices", speakers=2)
+    assert run(folder, "--output", tmp_path / "new" / "list.tsv").returncode == 0
+    assert read_list(tmp_path / "new" / "list.tsv").speakers == ["voices/说话人 0", "voices/说话人 1"]
+    done = run(folder, "--output", folder / "说话人 0" / "#0 .wav" / "list.tsv")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "cannot write the data list: " in done.stderr

@@ -150,7 +150,11 @@ def _subset(data: DataList, labels: set[str], *, inside: bool) -> DataList:
 
 
 def write_list(path: Path, rows: Sequence[tuple[str, str]]) -> None:
-    """Write (path, label) rows as a data list, whole or not at all."""
+    """Write (path, label) rows as a data list, whole or not at all; makes missing folders. Raises DataError."""
     partial = path.with_name(path.name + ".partial")
-    partial.write_text("".join(f"{name}\t{label}\n" for name, label in rows), encoding="utf-8")
-    partial.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text("".join(f"{name}\t{label}\n" for name, label in rows), encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot write the data list: {error.strerror or error}; give another path") from error
