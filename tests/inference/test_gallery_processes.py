@@ -1,5 +1,7 @@
 """One gallery file and several processes."""
 
+import contextlib
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from speaker_id.inference import gallery_file
 from speaker_id.inference.gallery import SqliteGallery
 
 CAMPAIGN = Path(__file__).parents[2] / "benchmarks" / "gallery_kill.py"
@@ -87,6 +90,15 @@ def test_readers_see_whole_users_while_a_process_writes(path: Path) -> None:
             assert {round(match.score, 6) for match in found} <= {round(1 / np.sqrt(3), 6)}
         [num] = ask(writer)
         assert len(first.users()) == int(num)
+
+
+def test_a_gallery_is_opened_and_read_while_another_process_writes(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    SqliteGallery.open(path, fingerprint="f", dim=3).close()
+    monkeypatch.setattr(gallery_file, "BUSY_SECONDS", 0.0)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        with SqliteGallery.open(path, fingerprint="f", dim=3) as gallery:
+            assert gallery.users() == {}
 
 
 @pytest.mark.parametrize("call", ["enrol", "remove", "erase", "rotate_key"])

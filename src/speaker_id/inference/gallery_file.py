@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from speaker_id.errors import GalleryError
-from speaker_id.inference.gallery_schema import APPLICATION_ID, migrate
+from speaker_id.inference.gallery_schema import APPLICATION_ID, is_current, migrate
 from speaker_id.inference.gallery_seal import KeySource, Seal
 
 BUSY_SECONDS = 30.0  # how long to wait for another process's transaction
@@ -42,7 +42,8 @@ def open_file(
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             _configure(connection, path)
-            with transaction(connection):  # two processes may create the same gallery at once
+            # Two processes may create the same gallery at once; one that is there is opened while others write.
+            with transaction(connection, "DEFERRED" if is_current(connection) else "IMMEDIATE"):
                 seal, tag_key = migrate(connection, path, fingerprint, dim, key)
                 held_fingerprint, held_dim = _model(connection, path, fingerprint, dim)
             if not connection.execute("SELECT tidy FROM meta").fetchone()[0]:  # it comes from an older version

@@ -86,6 +86,11 @@ STEPS = (VERSION_1, VERSION_2, VERSION_3)  # a new file takes all of them, an ol
 SCHEMA_VERSION = len(STEPS)
 
 
+def is_current(connection: sqlite3.Connection) -> bool:
+    """Whether `migrate` would only read."""
+    return bool(connection.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION)
+
+
 def migrate(
     connection: sqlite3.Connection, path: Path, fingerprint: str | None, dim: int | None, key: KeySource | None
 ) -> tuple[Seal, bytes]:
