@@ -26,7 +26,7 @@ from fuzz_service import Asking, contents, left_behind
 from serving import served
 
 from hostile.mutations import mutated
-from hostile.requests import Request, enrolment
+from hostile.requests import CHANGEABLE, Request, enrolment
 from hostile.sounds import flac
 from hostile.watched import Outcome, Watched
 
@@ -96,7 +96,7 @@ def service(seed: int, numbers: Iterable[int], findings: Findings) -> None:
         model = tiny_bundle(root / "bundle", operating_point=point)
         with served(folder, str(model), "--allow-embed", environment={"TMPDIR": str(scratch)}) as running:
             asking = Asking(running, seed)
-            for user, pitch in ((b"Ada", 110.0), (b"Bob", 230.0)):
+            for user, pitch in ((b"Ada", 110.0), (b"Bob", 230.0), (CHANGEABLE, 170.0)):
                 assert asking.answer(enrolment(user, [flac(pitch=pitch)])).status == 200
             before = contents(folder / "gallery.db")
             _ask_all(asking, numbers, findings)
@@ -116,9 +116,20 @@ def _ask_all(asking: Asking, numbers: Iterable[int], findings: Findings) -> None
         if number % 50 == 0:
             findings.add("stream", number, b"", "txt", asking.stream(number))
 
-    with ThreadPoolExecutor(CLIENTS) as pool:
-        for _ in pool.map(all_of, numbers):
-            pass
+    _in_threads(CLIENTS, all_of, numbers)
+
+
+def _in_threads(num: int, call: Callable[[int], None], numbers: Iterable[int]) -> None:
+    """Each thread takes the next number when it is done with one: none is drawn before its time."""
+    lock, drawn = threading.Lock(), iter(numbers)
+
+    def work() -> None:
+        while (number := _next(drawn, lock)) is not None:
+            call(number)
+
+    with ThreadPoolExecutor(num) as pool:
+        for done in [pool.submit(work) for _ in range(num)]:
+            done.result()
 
 
 def until(numbers: Iterable[int], deadline: float, every: int, what: str) -> Iterator[int]:

@@ -16,9 +16,10 @@ from websockets.sync.client import connect
 
 from hostile import words
 from hostile.mutations import mutated
-from hostile.requests import Request, enrolment, hostile_request, question
+from hostile.requests import CHANGEABLE, Request, enrolment, hostile_request, question
 from hostile.sounds import flac
 from hostile.watched import Outcome
+from speaker_id.inference.galleries import open_gallery
 
 SECONDS = 120.0  # for one answer, on a busy machine; the service itself gives decoding 5
 NOT_HTTP = b"Invalid HTTP request received."  # the server's own answer, before any of ours
@@ -150,12 +151,10 @@ def _strange_lines(log: str) -> list[str]:
 
 
 def contents(path: Path) -> dict[str, object]:
-    """Every user with all that is kept."""
-    from speaker_id.inference.gallery import SqliteGallery
-
-    with SqliteGallery.open(path) as gallery:
+    """Every user with all that is kept and logged, but for the one whose details may change."""
+    with contextlib.closing(open_gallery(path)) as gallery:
         found: dict[str, object] = {}
-        for user in gallery.users():
+        for user in sorted(gallery.users().keys() - {CHANGEABLE.decode()}):
             rows = np.asarray(gallery.embeddings(user))
-            found[user] = (gallery.enrolled(user), rows.tobytes())
+            found[user] = (gallery.enrolled(user), rows.tobytes(), gallery.events(user=user))
         return found

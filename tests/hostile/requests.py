@@ -1,5 +1,6 @@
 """HTTP requests as bytes on the wire: what clients would refuse to send is sent."""
 
+import json
 import random
 from collections.abc import Callable
 from typing import NamedTuple
@@ -10,12 +11,12 @@ from hostile import words
 Recordings = Callable[[random.Random], bytes]
 
 _ROUTES = (
-    (b"POST", b"/identify"), (b"POST", b"/compare"), (b"POST", b"/embed"), (b"GET", b"/users"), (b"GET", b"/health"),
-    (b"GET", b"/metrics"), (b"GET", b"/stream"), (b"GET", b"/static/app.js"), (b"GET", b"/openapi.json"),
-    (b"GET", b"/"),
+    (b"POST", b"/identify"), (b"POST", b"/compare"), (b"POST", b"/embed"), (b"GET", b"/users"), (b"GET", b"/events"),
+    (b"GET", b"/health"), (b"GET", b"/metrics"), (b"GET", b"/stream"), (b"GET", b"/static/app.js"),
+    (b"GET", b"/openapi.json"), (b"GET", b"/"),
 )  # fmt: skip
 _METHODS = (b"GET", b"POST", b"PUT", b"DELETE", b"PATCH", b"HEAD", b"OPTIONS", b"TRACE", b"get", b"X" * 30)
-_PARAMETERS = ("threshold", "prior", "limit", "after", "consent", "unknown")
+_PARAMETERS = ("threshold", "prior", "limit", "after", "user", "unknown")
 _PARTS = ("recording", "recordings", "a", "b", "consent", "metadata", "expires", "x")
 _TYPES = (
     b"multipart/form-data; boundary=%s", b"multipart/form-data; boundary=%s", b"multipart/form-data; boundary=%s",
@@ -25,6 +26,8 @@ _TYPES = (
     b"audio/wav", b"", b"\xff\xfe", b"multipart/form-data; boundary=" + b"x" * 4000,
 )  # fmt: skip
 _BOUNDARY = b"----speaker-id"
+
+CHANGEABLE = b"Zoe"  # the user whose details hostile requests may change, where there is one
 
 
 class Request(NamedTuple):
@@ -45,7 +48,11 @@ def hostile_request(rng: random.Random, recordings: Recordings) -> Request:
     if kind < 0.45:
         return _enrolment(rng, recordings)
     if kind < 0.6:
-        return Request(b"DELETE", b"/users/" + _name(rng), (), b"")
+        method, end = rng.choice(((b"DELETE", b""), (b"DELETE", b""), (b"GET", b""), (b"POST", b"/restore")))
+        return Request(method, b"/users/" + _name(rng) + end, (), b"")
+    if kind < 0.75:
+        user = CHANGEABLE if rng.random() < 0.7 else _name(rng)
+        return _whole(b"PATCH", b"/users/" + user, b"application/json", _change(rng))
     method, path = rng.choice(_ROUTES)
     if rng.random() < 0.2:
         method = rng.choice(_METHODS)
@@ -79,6 +86,19 @@ def _whole(method: bytes, target: bytes, content_type: bytes, body: bytes) -> Re
 def _enrolment(rng: random.Random, recordings: Recordings) -> Request:
     body, content_type = _form(rng, recordings, ("recordings", "recordings", "consent", "metadata", "expires"))
     return _whole(b"PUT", b"/users/" + _name(rng) + b"/recordings" + _query(rng), content_type, body)
+
+
+def _change(rng: random.Random) -> bytes:
+    """JSON, or nearly, which states details."""
+    if rng.random() < 0.3:
+        return words.json_text(rng).encode("utf-8", "surrogatepass")
+    texts = {words.name(rng): words.name(rng) for _ in range(rng.choice((0, 1, 3)))}
+    details = {
+        "consent": rng.choice((None, 1, words.name(rng))), "metadata": rng.choice((None, [], texts)),
+        "expires": rng.choice((None, 1e300, words.moment(rng))), words.name(rng): words.number(rng),
+    }  # fmt: skip
+    chosen = {key: details[key] for key in rng.sample(sorted(details), rng.randint(0, 4))}
+    return json.dumps(chosen, ensure_ascii=rng.random() < 0.7).encode("utf-8", "surrogatepass")
 
 
 def _name(rng: random.Random) -> bytes:
