@@ -2,11 +2,13 @@ import logging
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from inference.tiny_model import RATE, voice
 from speaker_id.contracts import FloatArray, Stretches
@@ -171,6 +173,26 @@ def test_a_read_only_place_keeps_nothing_and_says_so(
     assert detector.asked == 12
     assert sorted(path.name for path in tmp_path.iterdir()) == before
     assert "not kept" in caplog.text
+
+
+def test_each_listener_has_one_torch_thread_and_the_others_keep_theirs(data: DataList) -> None:
+    seen: list[int] = []
+
+    class Counting(Loud):
+        def __call__(self, waveform: FloatArray, sample_rate: int) -> Stretches:
+            seen.append(torch.get_num_threads())
+            return super().__call__(waveform, sample_rate)
+
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        find(data, Counting())
+        assert torch.get_num_threads() == 3
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(torch.get_num_threads).result() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [1] * 6
 
 
 RANK = """

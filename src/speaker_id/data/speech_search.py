@@ -16,6 +16,7 @@ from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
+import torch
 from filelock import FileLock, Timeout
 
 from speaker_id import audio
@@ -76,7 +77,7 @@ def _listen(
 
     saved = time.monotonic()
     try:
-        with ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1), thread_name_prefix="listening") as pool:
+        with listeners(min(MAX_THREADS, os.cpu_count() or 1)) as pool:
             for begin in range(0, len(rows), _AT_ONCE):
                 some = rows[begin : begin + _AT_ONCE]
                 for row, stretches in zip(some, pool.map(heard, some), strict=True):
@@ -87,6 +88,18 @@ def _listen(
                     logger.info("%s: listened to %d of %d recordings", data.source, begin + len(some), len(rows))
     finally:
         save()
+
+
+@contextmanager
+def listeners(num: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads for a detector's work, each with one torch thread of its own: more would wait for each other."""
+    before = torch.get_num_threads()
+    pool = ThreadPoolExecutor(num, "listening", initializer=torch.set_num_threads, initargs=(1,))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(before)  # this thread's is what it was, but new ones would begin with one
 
 
 def _refuse_silence(data: DataList, every: Sequence[Stretches]) -> None:

@@ -15,6 +15,7 @@ from speaker_id.data.dataset import located, most_samples
 from speaker_id.data.lengths import equal_length_batches, trim_length
 from speaker_id.data.lists import DataList
 from speaker_id.data.speech import load_speech
+from speaker_id.data.speech_search import listeners
 from speaker_id.errors import AudioError, NoSpeech, TooShort
 from speaker_id.vad.stretches import total
 
@@ -82,8 +83,7 @@ class Recordings(Dataset[tuple[int, FloatArray] | Failure]):
 
         The headers of the next part are read while the batches of this one are worked on.
         """
-        pool = ThreadPoolExecutor(NUM_HEADER_READERS, thread_name_prefix="headers")
-        try:
+        with listeners(NUM_HEADER_READERS) as pool:
             upcoming = iter(parts)
             following = self._headers(pool, next(upcoming, range(0)))
             while current := following:
@@ -92,8 +92,6 @@ class Recordings(Dataset[tuple[int, FloatArray] | Failure]):
                 lengths = [stretch.num_samples for stretch in stretches]
                 for batch in equal_length_batches(lengths, max_batch_samples=max_batch_samples):
                     yield [stretches[index] for index in batch]
-        finally:
-            pool.shutdown(cancel_futures=True)
 
     def _headers(self, pool: ThreadPoolExecutor, rows: range) -> list[Future[Stretch]]:
         return [pool.submit(self._planned, row) for row in rows]

@@ -53,6 +53,7 @@ class Silero:
         self.min_pause_seconds = min_pause_seconds
         self.pad_seconds = pad_seconds
         _package()  # whoever lacks it is told now
+        _network()  # here, where there is one thread: listening may be done by many
 
     @property
     def identity(self) -> str:
