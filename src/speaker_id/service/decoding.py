@@ -22,7 +22,7 @@ import soundfile
 from speaker_id import audio
 from speaker_id.contracts import FloatArray
 from speaker_id.errors import AudioError, NoSpeech, TooShort
-from speaker_id.inference.quality import Quality, QualityLimits, check_recording, prepare
+from speaker_id.inference.quality import Quality, QualityLimits, check_recording
 
 START_SECONDS = 120.0  # a busy machine may take long to start Python
 _ERRORS = {kind.__name__: kind for kind in (AudioError, TooShort, NoSpeech)}
@@ -135,7 +135,6 @@ class _Decoder:
 def _work(pipe: Connection, sample_rate: int, limits: Limits) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # a whole group may get them: they are the service's to answer
         signal.signal(number, signal.SIG_IGN)
-    prepare(limits.quality)  # its network counts as what Python and its libraries have
     _silence_c()
     _rehearse(sample_rate, limits)
     _limit_process(limits.megabytes)
