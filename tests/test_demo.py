@@ -12,6 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
+from typer.testing import CliRunner
 
 from inference.tiny_model import recording
 from speaker_id import build, demo
@@ -108,6 +109,31 @@ def test_a_failing_step_is_named_and_its_exit_status_kept(capfd: pytest.CaptureF
     )
 
 
+def test_what_a_step_says_goes_where_the_demos_own_words_go(capfd: pytest.CaptureFixture[str]) -> None:
+    demo.run_module(Console(stderr=True), "printing", "this", [])
+    said = capfd.readouterr()
+    assert said.out == ""
+    assert "The Zen of Python" in said.err
+
+
+def test_as_json_a_demo_is_one_object_on_stdout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    left = demo.DemoResult(tmp_path / "run", tmp_path / "evaluation", tmp_path / "gallery.db", 276, 0.125, 3.5)
+    asked = {}
+
+    def run_demo(folder: Path, **options: object) -> demo.DemoResult:
+        asked.update(options)
+        return left
+
+    monkeypatch.setattr(demo, "run_demo", run_demo)
+    answer = CliRunner().invoke(app, ["demo", "--json", "--folder", str(tmp_path)])
+    assert json.loads(answer.stdout) == {
+        "model": str(tmp_path / "run"), "evaluation": str(tmp_path / "evaluation"),
+        "gallery": str(tmp_path / "gallery.db"), "num_trials": 276, "eer": 0.125, "seconds": 3.5,
+    }  # fmt: skip
+    assert asked["words_to_stderr"] is True
+    assert CliRunner().invoke(app, ["demo", "--folder", str(tmp_path)]).stdout == ""
+
+
 def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     with pytest.raises(DataError, match="not of the demo"):
@@ -132,7 +158,9 @@ def test_the_recipe_composes_and_is_small() -> None:
 @pytest.mark.slow
 def test_the_whole_demo_in_miniature(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "it's a demo"
-    demo.run_demo(folder, epochs=1, spec=CorpusSpec(**COUNTED))
+    result = demo.run_demo(folder, epochs=1, spec=CorpusSpec(**COUNTED))
+    assert result.num_trials == 24 * 23 // 2
+    assert result.gallery.exists()
     output = capfd.readouterr().out
     assert json.loads((folder / "evaluation" / "metrics.json").read_text())["num_trials"] == 24 * 23 // 2
     assert (folder / "evaluation" / "det.png").is_file()

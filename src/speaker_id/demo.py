@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -24,25 +25,44 @@ _NAMES = ("Ada", "Ben", "Chen")
 _FULL = CorpusSpec()
 
 
+class DemoResult(NamedTuple):
+    """What a demo left behind, and how good its model is on voices that training never heard."""
+
+    model: Path
+    evaluation: Path
+    gallery: Path
+    num_trials: int
+    eer: float
+    seconds: float  # that all of it took
+
+
 def run_demo(
-    folder: Path = Path("demo"), *, rebuild: bool = False, epochs: int | None = None, spec: CorpusSpec = _FULL
-) -> None:
+    folder: Path = Path("demo"),
+    *,
+    rebuild: bool = False,
+    epochs: int | None = None,
+    spec: CorpusSpec = _FULL,
+    words_to_stderr: bool = False,
+) -> DemoResult:
     """Everything from nothing to an identified voice, in `folder`; a corpus that is there is used again.
 
     `rebuild` makes the corpus anew, `epochs` replaces the recipe's number. Raises DataError when `folder` holds
     something else or `espeakng-loader` is missing, SystemExit with the exit status of a step that failed.
     """
     _refuse_foreign(folder)
-    timer = _Timer(Console(markup=False, emoji=False, highlight=False, soft_wrap=True))
+    timer = _Timer(Console(stderr=words_to_stderr, markup=False, emoji=False, highlight=False, soft_wrap=True))
     with timer.step("1/4  synthetic voices"):
         corpus = _make_corpus(timer.console, folder / "corpus", spec, rebuild)
     with timer.step("2/4  training"):
         _train(timer.console, corpus, folder / "run", epochs)
     with timer.step("3/4  evaluation on voices that training never heard"):
-        _evaluate(timer.console, corpus, folder)
+        metrics = _evaluate(timer.console, corpus, folder)
     with timer.step("4/4  using the model"):
         _use(timer.console, corpus, folder)
     _say_goodbye(timer, folder)
+    seconds = sum(seconds for _, seconds in timer.spent)
+    places = (folder / "run", folder / "evaluation", folder / "gallery.db")
+    return DemoResult(*places, num_trials=metrics["num_trials"], eer=metrics["eer"], seconds=seconds)
 
 
 class _Timer:
@@ -82,17 +102,18 @@ def _train(console: Console, corpus: DemoCorpus, run: Path, epochs: int | None) 
     run_module(console, "training", "speaker_id.train", ["experiment=demo", *paths, *length])
 
 
-def _evaluate(console: Console, corpus: DemoCorpus, folder: Path) -> None:
+def _evaluate(console: Console, corpus: DemoCorpus, folder: Path) -> dict[str, Any]:
     results = folder / "evaluation"
     shutil.rmtree(results, ignore_errors=True)
     model, trials = override("checkpoint", folder / "run"), override("data.test_list", corpus.test_list)
     run_module(console, "evaluation", "speaker_id.eval", [model, trials, override("hydra.run.dir", results)])
-    metrics = json.loads((results / "metrics.json").read_text(encoding="utf-8"))
+    metrics: dict[str, Any] = json.loads((results / "metrics.json").read_text(encoding="utf-8"))
     console.print(
         f"{metrics['num_trials']:,} pairs of recordings: EER {metrics['eer']:.2%}. "
         f"At threshold {metrics['threshold']:.3f} it accepts {metrics['tpr']:.2%} of the pairs of one voice (tpr) "
         f"and {metrics['fpr']:.2%} of the pairs of two voices (fpr); minDCF {metrics['min_dcf']:.3f}."
     )
+    return metrics
 
 
 def _use(console: Console, corpus: DemoCorpus, folder: Path) -> None:
@@ -132,10 +153,10 @@ def recordings_by_voice(test_list: Path) -> dict[str, list[Path]]:
 
 
 def run_module(console: Console, step: str, module: str, arguments: Sequence[str]) -> None:
-    """`python -m module arguments` with our own terminal; SystemExit with its status when it fails."""
+    """`python -m module arguments` with the console's terminal; SystemExit with its status when it fails."""
     command = [sys.executable, "-m", module, *arguments]
     console.print(f"$ python {shlex.join(command[1:])}", style="dim")
-    status = subprocess.run(command, check=False).returncode
+    status = subprocess.run(command, check=False, stdout=2 if console.stderr else None).returncode
     if status != 0:
         print(
             f"error: the demo stopped because {step} failed (exit status {status}); its message is above",

@@ -43,12 +43,18 @@ def demo(
     epochs: Annotated[
         int | None, typer.Option(help="Train this long instead of the usual.", min=1, show_default=False)
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Train a small model on synthetic voices and try it.
+
+    With --json what it says on the way goes to stderr.
 
     Example: speaker-id demo --folder demo
     """
     from speaker_id.demo import run_demo
 
-    with errors(as_json=False):
-        run_demo(folder, rebuild=rebuild, epochs=epochs)
+    with errors(as_json):
+        result = run_demo(folder, rebuild=rebuild, epochs=epochs, words_to_stderr=as_json)
+    if as_json:
+        places = {name: str(getattr(result, name)) for name in ("model", "evaluation", "gallery")}
+        answer("", {**result._asdict(), **places}, as_json, YES)
