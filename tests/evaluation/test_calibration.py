@@ -256,6 +256,11 @@ def test_a_promise_holds_until_other_speakers_contradict_it() -> None:
     assert "nothing was written" in str(broken.value)
 
 
+def test_two_speakers_cannot_show_that_a_promise_holds() -> None:
+    with pytest.raises(DataError, match=r"other.tsv: two speakers cannot show .*: list three or more"):
+        check_promise(0.01, (Figure("operating_fpr", 0.0, None),), source="other.tsv")
+
+
 def test_a_threshold_from_easier_speakers_breaks_its_promise() -> None:
     point = choose(gaussian(40, 5), target_fpr=0.05, p_target=0.01)
     alike = measure_point(gaussian(40, 5, seed=2), point, num_draws=50, seed=0)

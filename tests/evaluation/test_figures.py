@@ -44,6 +44,20 @@ def test_there_are_none_without_draws_or_where_nobody_says_who_speaks() -> None:
         assert all(figure.interval is None for figure in found.values())
 
 
+def test_two_speakers_make_no_interval_as_every_draw_of_them_is_the_same() -> None:
+    pairs = Trials(
+        np.array([0, 0, 0, 1, 1, 2]),
+        np.array([1, 2, 3, 2, 3, 3]),
+        np.array([0.9, 0.1, 0.7, 0.3, 0.2, 0.6], np.float32),
+        np.array([True, False, False, False, False, True]),
+    )
+    two = measure(pairs, ["a", "a", "b", "b"], None, HowToMeasure(None, 50, 0))
+    assert {figure.interval for figure in two} == {None}
+    pairs = pairs._replace(is_target=np.array([True, False, False, False, False, False]))
+    three = measure(pairs, ["a", "a", "b", "c"], None, HowToMeasure(None, 50, 0))
+    assert None not in {figure.interval for figure in three}
+
+
 def test_a_threshold_that_was_chosen_elsewhere_is_tried_here() -> None:
     found = measured(OperatingPoint(1.0, "elsewhere"))
     rates = metrics.rates_at(*trials()[2:], 1.0)

@@ -180,7 +180,11 @@ def _where_nothing_went_wrong(values: Mapping[str, float], counts: Counts) -> di
 def check_promise(target_fpr: float, figures: Sequence[Figure], *, source: str) -> None:
     """Raise DataError when other speakers contradict the rate that the threshold was chosen for."""
     measured = next(figure for figure in figures if figure.name == "operating_fpr")
-    assert measured.interval is not None
+    if measured.interval is None:
+        raise DataError(
+            f"{source}: two speakers cannot show whether a threshold keeps its promise, so that nothing was written "
+            "into the checkpoint: list three or more in data.report_list"
+        )
     if measured.interval.low > target_fpr:
         raise DataError(
             f"{source}: chosen for {percent(target_fpr)} false accepts, the threshold lets {percent(measured.value)} "

@@ -13,6 +13,9 @@ from speaker_id.report.evaluation import Figure, Trials, llr_map
 MAX_DRAWN = 2**18  # trials that intervals are drawn from: the speakers decide how wide they are, not the trials
 
 
+MIN_SPEAKERS = 3  # of two, every draw with both kinds of trials is the same: an interval without width
+
+
 class HowToMeasure(NamedTuple):
     """The options of conf/eval.yaml that `measure` needs."""
 
@@ -31,10 +34,17 @@ class HowToMeasure(NamedTuple):
         return self
 
 
+def can_be_drawn(speakers: Sequence[str]) -> bool:
+    """Whether drawing these speakers anew tells anything: everybody is known, and there are three or more."""
+    return all(speakers) and len(set(speakers)) >= MIN_SPEAKERS
+
+
 def measure(
     trials: Trials, speakers: Sequence[str], point: OperatingPoint | None, how: HowToMeasure
 ) -> tuple[Figure, ...]:
-    """Every figure of a system; `speakers` (N,) of the rows, empty where nobody says who speaks: no intervals then.
+    """Every figure of a system; `speakers` (N,) of the rows, empty where nobody says who speaks.
+
+    There are no intervals then, nor of two speakers alone.
 
     `point` is the operating point that fits these scores: with it, the rates at its threshold, and what its calibrated
     scores are worth. Raises DataError for trials of one kind alone, and for labels that contradict the trials'.
@@ -42,7 +52,7 @@ def measure(
     llr, threshold = llr_map(point), None if point is None else point.threshold
     values = metrics.figures(trials.scores, trials.is_target, llr=llr, threshold=threshold)
     intervals: dict[str, metrics.Interval] = {}
-    if how.num_draws and all(speakers):
+    if how.num_draws and can_be_drawn(speakers):
         numbers, rng = np.unique(speakers, return_inverse=True)[1], np.random.default_rng(how.seed)
         few = thinned(trials, rng)
         intervals = metrics.intervals(

@@ -12,7 +12,7 @@ from speaker_id.data.dataset import Transform
 from speaker_id.data.lists import DataList
 from speaker_id.evaluation.disturbances import Level, Setting, make_conditions
 from speaker_id.evaluation.embedding import embed
-from speaker_id.evaluation.figures import HowToMeasure, thinned
+from speaker_id.evaluation.figures import HowToMeasure, can_be_drawn, thinned
 from speaker_id.evaluation.identification import GalleryResult, Options, by_back_end, identification_test
 from speaker_id.evaluation.inputs import Inputs
 from speaker_id.evaluation.pipeline import Scored
@@ -55,7 +55,7 @@ def under_stress(
         scored.rows.is_target,
         embed=disturbed,
         score=scored.scorer,
-        interval=interval if how.num_draws and scored.recordings.labelled else None,
+        interval=interval if how.num_draws and can_be_drawn(scored.recordings.speakers) else None,
     )
 
 

@@ -31,7 +31,10 @@ def figures(findings: Findings) -> Section:
         "speakers are drawn anew, not trials."
     )
     if all(figure.interval is None for figure in findings.figures):
-        lead = "There are no intervals: they need to know who speaks in each recording (data.test_list with labels)."
+        lead = (
+            "There are no intervals: they need to know who speaks in each recording (data.test_list with labels), and "
+            "three speakers or more."
+        )
     return Section("figures", "Figures", lead, blocks=(table,))
 
 
