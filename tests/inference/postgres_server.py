@@ -9,6 +9,7 @@ import functools
 import importlib.util
 import itertools
 import os
+import pwd
 import shutil
 import subprocess
 import tempfile
@@ -36,16 +37,16 @@ class Server:
         self._folder = tempfile.TemporaryDirectory(prefix="pg")  # short: a socket's path has at most 107 bytes
         self.folder = Path(self._folder.name)
         self.data = self.folder / "data"
-        self._user = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
-        if self._user:
+        self._user = {}
+        for folder in (self.data, self.folder / "socket"):
+            folder.mkdir(mode=0o700)
+        if os.geteuid() == 0:
+            nobody = pwd.getpwnam("nobody")
+            self._user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+            for folder in (self.data, self.folder / "socket"):
+                os.chown(folder, nobody.pw_uid, nobody.pw_gid)
             self.folder.chmod(0o755)
             programs = _readable(programs, self.folder)
-            self.data.mkdir()
-            shutil.chown(self.data, "nobody", "nogroup")
-            (self.folder / "socket").mkdir()
-            shutil.chown(self.folder / "socket", "nobody", "nogroup")
-        else:
-            (self.folder / "socket").mkdir()
         self.programs = programs
         self._run("initdb", "-D", self.data, "-U", "ada", "--auth=trust", "--encoding=utf8", "--no-locale", "--no-sync")
         self.start()
