@@ -3,7 +3,7 @@
     python benchmarks/gallery_postgres.py 'postgresql://you@host/scratch' [--sizes 1000 10000 100000] [--exact-only]
 
 One recording of 192 numbers a user, p50 of what one call takes (of a query also the least), beside a SQLite file with
-the same users in the same run. Schemas `bench_*` of the database are made and dropped. Recall is how many of the exactly
+the same users in the same run. Schemas `bench_*` of the database are made and dropped. Recall is how many of the truly
 best 1 and best 5 the graph finds, for queries that are users in another recording: among voices at random, and among
 voices in groups (one for every 100 users), as accents and sexes group them.
 """

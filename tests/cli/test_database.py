@@ -12,7 +12,7 @@ from cli.command import run
 from inference.postgres_server import new_url
 from inference.tiny_model import recording, tiny_bundle
 from service.running import ADA, BOB, InThread, enrol, flac, settings_in
-from speaker_id.inference.galleries import open_gallery
+from speaker_id.inference.galleries import GalleryOptions, open_gallery
 from speaker_id.service import state
 from speaker_id.service.app import create_app
 
@@ -73,6 +73,32 @@ def test_users_move_between_a_file_and_a_database_and_back(url: str) -> None:
     assert others == [first, first]
     for gallery in galleries:
         gallery.close()
+
+
+@pytest.mark.usefixtures("folder")
+def test_keys_undo_log_and_copies_are_those_of_a_file(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPEAKER_ID_GALLERY", url)
+    monkeypatch.setenv("KEY", bytes(32).hex())
+    monkeypatch.setenv("SPEAKER_ID_GALLERY_KEY", "env:KEY")
+    assert run("enrol", "Ada", "ada-1.wav", "--keep-recordings", "--consent", "form 17").exit_code == 0
+    assert run("users", "--gallery-key", "env:NO_KEY").exit_code == 3
+    assert run("gallery", "note-copy", "tape 7").exit_code == 0
+    assert run("remove", "Ada", "--grace", "1h").exit_code == 0
+    assert json.loads(run("users", "--json").stdout)["users"] == {}
+    assert run("gallery", "restore", "Ada").stdout == "restored Ada\n"
+    monkeypatch.setenv("NEW", bytes(range(32)).hex())
+    assert run("gallery", "rotate-key", "--old", "env:KEY", "--new", "env:NEW").exit_code == 0
+    assert "is not the key" in run("users").stderr
+    monkeypatch.setenv("SPEAKER_ID_GALLERY_KEY", "env:NEW")
+    assert run("identify", "ada-1.wav").stdout.startswith("Ada: accepted")
+    assert "tape 7" in run("gallery", "list-copies").stdout
+    actions = [event["action"] for event in json.loads(run("gallery", "log", "--json").stdout)["events"]]
+    assert actions == ["rotate key", "restore", "remove", "copy", "enrol"]
+    assert run("gallery", "backup", "copy.db").exit_code == 3
+    with closing(open_gallery(url, options=GalleryOptions(key="env:NEW"))) as gallery:
+        [recorded] = gallery.recordings("Ada")
+    assert recorded is not None
+    assert recorded.startswith(b"fLaC")
 
 
 def test_the_service_keeps_its_users_in_a_database(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
