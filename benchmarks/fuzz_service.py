@@ -22,6 +22,8 @@ from hostile.watched import Outcome
 from speaker_id.inference.galleries import open_gallery
 
 SECONDS = 120.0  # for one answer, on a busy machine; the service itself gives decoding 5
+TRIES = 3
+TOO_SLOW = b"was not decoded within"
 NOT_HTTP = b"Invalid HTTP request received."  # the server's own answer, before any of ours
 
 
@@ -81,7 +83,7 @@ class Asking:
 
     def _outcome(self, request: Request) -> Outcome:
         try:
-            answer = self.answer(request)
+            answer = self._answer_in_time(request)
             _check(request, answer)
             if request.method == b"PUT" and answer.status == 200:  # it was a good one: take it back
                 undo = Request(b"DELETE", request.target.split(b"?")[0].removesuffix(b"/recordings"), (), b"")
@@ -91,6 +93,14 @@ class Asking:
                 return Outcome("refused", "no HTTP")  # hung up on before the body had come
             return Outcome("failed", f"{type(error).__name__}: {error}"[:500])
         return Outcome("sound" if answer.status < 400 else "refused", str(answer.status))
+
+    def _answer_in_time(self, request: Request) -> Answer:
+        """On a busy machine what was stopped for its time may only have waited: it is asked three times."""
+        answers = (self.answer(request) for _ in range(TRIES))
+        answer = next(answers)
+        while TOO_SLOW in answer.body and (another := next(answers, None)) is not None:
+            answer = another
+        return answer
 
     def answer(self, request: Request) -> Answer:
         more = (
@@ -114,7 +124,7 @@ def _check(request: Request, answer: Answer) -> None:
     assert isinstance(said, dict), said
     assert set(said) == {"error", "message"}, said
     assert "decoder fail" not in said["message"], said["message"]
-    assert "was not decoded within" not in said["message"], said["message"]
+    assert TOO_SLOW not in answer.body, said["message"]
 
 
 def _text(rng: random.Random) -> str:
@@ -145,6 +155,8 @@ def _strange_lines(log: str) -> list[str]:
         except ValueError:
             counts[f"no JSON in the log: {line[:200]}"] += 1
             continue
+        if read["message"] == "a decoder took too long and is started anew":
+            continue  # each was asked for again
         if read["level"] != "INFO" and read["logger"] not in ("uvicorn.error", "python_multipart.multipart"):
             counts[f"{read['level']} in the log: {read['message'][:300]}"] += 1
     return [f"{line} ({times} times)" for line, times in counts.most_common(20)]

@@ -189,7 +189,8 @@ def kill_round(
     with tempfile.TemporaryDirectory() as folder:
         journals = [Path(folder) / f"{number}-{writer}" for writer in range(num_writers)]
         writers = [
-            CONTEXT.Process(target=write, args=(store.location, journal.name, key, journal)) for journal in journals
+            CONTEXT.Process(target=write, args=(store.location, journal.name, key, journal), daemon=True)
+            for journal in journals
         ]
         for writer in writers:
             writer.start()
