@@ -2,8 +2,12 @@
 
 import io
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +18,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from typer.testing import CliRunner
 
+from forked import run_python
 from inference.tiny_model import recording
 from speaker_id import build, demo
 from speaker_id.cli import app
@@ -155,9 +160,21 @@ def test_the_recipe_composes_and_is_small() -> None:
     assert config.name == "demo"
 
 
+def run_forked(command: list[str], check: bool, stdout: int | None) -> subprocess.CompletedProcess[str]:
+    assert not check
+    assert command[0] == sys.executable
+    done = run_python(*command[1:], cwd=Path.cwd(), environment=os.environ)
+    print(done.stdout, file=sys.stdout if stdout is None else sys.stderr)
+    print(done.stderr, file=sys.stderr)
+    return done
+
+
 @pytest.mark.slow
-def test_the_whole_demo_in_miniature(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_whole_demo_in_miniature(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "it's a demo"
+    monkeypatch.setattr(demo, "subprocess", SimpleNamespace(run=run_forked))
     result = demo.run_demo(folder, epochs=1, spec=CorpusSpec(**COUNTED))
     assert result.num_trials == 24 * 23 // 2
     assert result.gallery.exists()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from forked import run_python
 from inference.tiny_model import recording
 from leaves import leaves
 from speaker_id.pretrained.sources import cache_folder
@@ -57,6 +58,12 @@ def runnable(command: str) -> list[str]:
     return [str(SCRIPTS / words[0]), *words[1:]]
 
 
+def run(words: list[str], folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    if words[:2] == [sys.executable, "-m"]:
+        return run_python(*words[1:], cwd=folder, environment=environment)
+    return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the README takes for granted: lists of recordings, and recordings of one's own."""
@@ -81,9 +88,7 @@ def test_every_command_of_the_readme_runs(folder: Path) -> None:
     for command in commands("README.md"):
         if command.startswith("speaker-id") and "--model" not in command and not FETCHED.is_file():
             continue  # a published model that nobody has fetched
-        done = subprocess.run(
-            runnable(command), cwd=folder, env=environment, capture_output=True, text=True, check=False
-        )
+        done = run(runnable(command), folder, environment)
         # speaker-id answers "no" with status 1, and calibrating on six speakers is refused: an answer, not a failure.
         allowed = {0, 1} if command.startswith(("speaker-id", "python -m speaker_id.calibrate")) else {0}
         assert done.returncode in allowed, f"{command}\n{done.stdout}\n{done.stderr}"

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ import rich
 import torch
 from torch import Tensor
 
+from forked import run_python
 from inference.tiny_model import RATE
 from leaves import composed
 from speaker_id import build
@@ -111,10 +112,10 @@ def _as_it_was() -> Iterator[None]:
                 logging.getLogger(name).setLevel(old)
 
 
-def start(module: str, *arguments: str, cwd: Path, under: Sequence[str] = ()) -> subprocess.Popen[str]:
-    """The command as its own process, and as its own group, as a shell starts it; `under` goes in front of it."""
+def start(module: str, *arguments: str, cwd: Path) -> subprocess.Popen[str]:
+    """The command as its own process, and as its own group, as a shell starts it."""
     return subprocess.Popen(
-        [*under, sys.executable, "-m", f"speaker_id.{module}", *arguments],
+        [sys.executable, "-m", f"speaker_id.{module}", *arguments],
         cwd=cwd,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
@@ -126,8 +127,18 @@ def start(module: str, *arguments: str, cwd: Path, under: Sequence[str] = ()) ->
     )
 
 
-def run_apart(module: str, *arguments: str, cwd: Path, under: Sequence[str] = ()) -> Finished:
-    with start(module, *arguments, cwd=cwd, under=under) as process:
+def run_forked(module: str, *arguments: str, cwd: Path, max_file_bytes: int = -1) -> Finished:
+    """The command in a process where nothing of ours was imported, but the libraries were."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = run_python(
+        "-m", f"speaker_id.{module}", *arguments, cwd=cwd, environment=environment, max_file_bytes=max_file_bytes
+    )
+    return Finished(done.returncode, done.stdout, done.stderr)
+
+
+def run_apart(module: str, *arguments: str, cwd: Path) -> Finished:
+    """The command as a process of its own from the interpreter's start on."""
+    with start(module, *arguments, cwd=cwd) as process:
         out, err = process.communicate(timeout=400)
     return Finished(process.returncode, out, err)
 

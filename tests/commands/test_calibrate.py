@@ -2,10 +2,9 @@
 
 import hashlib
 import json
+import os
 import shutil
 import signal
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ import pytest
 import soundfile
 
 from commands.running import Corpus, Finished, contents, run_here, sway
+from forked import run_python
 from inference.tiny_model import RATE, tiny_bundle
 from speaker_id import checkpoint
 from speaker_id.inference.recognizer import Recognizer
@@ -274,7 +274,7 @@ def test_killed_while_writing_it_leaves_the_old_checkpoint_whole(trained: Path, 
     best = trained / "checkpoints" / "best.ckpt"
     before = best.read_bytes()
     arguments = [f"checkpoint={trained}", f"data.test_list={people}/all.tsv", f"hydra.run.dir={tmp_path}/out", *QUICK]
-    code = (
+    (tmp_path / "calibrate_and_die.py").write_text(
         "import os, signal, torch, speaker_id.calibrate as command\n"
         "save = torch.save\n"
         "def killed(content, path):\n"
@@ -284,7 +284,7 @@ def test_killed_while_writing_it_leaves_the_old_checkpoint_whole(trained: Path, 
         "torch.save = killed\n"
         "command.main()\n"
     )
-    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+    done = run_python("-m", "calibrate_and_die", *arguments, cwd=tmp_path, environment=os.environ)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert best.read_bytes() == before
     assert checkpoint.load(trained).operating_point is not None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from commands.running import Corpus, Finished, run_apart, run_here, start, tiny
+from commands.running import Corpus, Finished, run_forked, run_here, start, tiny
 from speaker_id import checkpoint
 
 pytestmark = pytest.mark.slow
@@ -48,9 +48,7 @@ def test_a_disk_that_is_full_leaves_the_earlier_checkpoint_as_it_was(corpus: Cor
     assert run_here("train", *arguments).status == 0
     last = tmp_path / "run" / "checkpoints" / "last.ckpt"
     before = last.read_bytes()
-    limit = len(before) // 2048  # KiB a file: half of a checkpoint
-    full = ["bash", "-c", f'ulimit -f {limit}; exec "$@"', "bash"]
-    finished = run_apart("train", *arguments, "seed=7", "logger=none", cwd=tmp_path, under=full)
+    finished = run_forked("train", *arguments, "seed=7", "logger=none", cwd=tmp_path, max_file_bytes=len(before) // 2)
     assert finished.status == 1
     errors = [line for line in finished.out.splitlines() if " INFO " not in line]
     assert len(errors) == 1, finished.out

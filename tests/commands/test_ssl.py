@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from commands.running import Corpus, Finished, metrics_of, run_apart, run_here, tiny, weights_of
+from commands.running import Corpus, Finished, metrics_of, run_forked, run_here, tiny, weights_of
 from feature.tiny_ssl import tiny_model
 from speaker_id import checkpoint
 from speaker_id.inference.recognizer import Recognizer
@@ -67,7 +67,7 @@ def test_without_the_models_folder_the_run_is_evaluated_in_a_new_process(
     corpus: Corpus, frozen: Run, tmp_path: Path
 ) -> None:
     test = [f"data.test_list={corpus.val}", "data.num_workers=0", "interval_draws=0"]
-    finished = run_apart("eval", f"checkpoint={frozen.folder}", *test, f"hydra.run.dir={tmp_path}/eval", cwd=tmp_path)
+    finished = run_forked("eval", f"checkpoint={frozen.folder}", *test, f"hydra.run.dir={tmp_path}/eval", cwd=tmp_path)
     assert finished.status == 0, finished.err
     assert finished.err == ""
     best = metrics_of(frozen.folder)["best_val_eer"]

@@ -7,7 +7,7 @@ import pytest
 import soundfile
 import yaml
 
-from commands.running import QUICK, Corpus, Finished, metrics_of, run_apart, run_here, tiny
+from commands.running import QUICK, Corpus, Finished, metrics_of, run_forked, run_here, tiny
 from inference.tiny_model import RATE, voice
 from speaker_id import train
 
@@ -51,7 +51,7 @@ def two_losses_on_two_processes(
 ) -> tuple[Path, Finished]:
     folder = tmp_path_factory.mktemp("ddp")
     arguments = [*same_batches, *DDP, f"hydra.sweep.dir={folder}/sweep"]
-    return folder, run_apart("train", "-m", "loss=am,aam", *arguments, cwd=folder)
+    return folder, run_forked("train", "-m", "loss=am,aam", *arguments, cwd=folder)
 
 
 def test_a_sweep_of_ddp_runs_makes_one_folder_a_job(two_losses_on_two_processes: tuple[Path, Finished]) -> None:
