@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from inference.gallery_backends import START, Clock
 from speaker_id.contracts import FloatArray, UserDetails
-from speaker_id.inference import gallery_erasure
+from speaker_id.inference import gallery_erasure, gallery_file
 from speaker_id.inference.gallery import SqliteGallery
 
 DIM = 192
@@ -102,7 +102,10 @@ def test_what_a_program_without_secure_delete_left_behind_is_found_and_written_o
     assert gallery.users() == dict.fromkeys([*NAMES[:4], *NAMES[5:9]], 3)
 
 
-def test_a_reader_in_the_way_is_reported_and_not_glossed_over(gallery: SqliteGallery, path: Path) -> None:
+def test_a_reader_in_the_way_is_reported_and_not_glossed_over(
+    gallery: SqliteGallery, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gallery_file, "LOG_SECONDS", 0.1)
     gallery.enrol(NAMES[0], voices(NAMES[0]))
     gallery._store.connection.execute("PRAGMA busy_timeout = 50")
     reader = sqlite3.connect(path, isolation_level=None)

@@ -40,6 +40,23 @@ with SqliteGallery.open(sys.argv[1], fingerprint="f", dim=3) as gallery:
     print(num, flush=True)
 """
 
+# Enrols and erases users, and says how many erasures were not proven, and how often the file was written anew.
+ERASER = """
+import sys, numpy as np
+from speaker_id.inference import gallery_file
+from speaker_id.inference.gallery import SqliteGallery
+gallery_file.LOG_SECONDS = 30.0  # however busy the machine is
+with SqliteGallery.open(sys.argv[1], fingerprint="f", dim=192) as gallery:
+    sys.stdin.readline()
+    rng, left, rewritten = np.random.default_rng(), 0, 0
+    for i in range(15):
+        user = f"user number {i} of {rng.bytes(8).hex()}"
+        gallery.enrol(user, rng.standard_normal((2, 192)))
+        proof = gallery.erase(user).proof
+        left, rewritten = left + (proof.left > 0), rewritten + proof.rewritten
+    print(left, rewritten, flush=True)
+"""
+
 
 def started(script: str, path: Path) -> "subprocess.Popen[str]":
     command = [sys.executable, "-c", script, str(path)]
@@ -99,6 +116,20 @@ def test_a_gallery_is_opened_and_read_while_another_process_writes(path: Path, m
         writer.execute("BEGIN IMMEDIATE")
         with SqliteGallery.open(path, fingerprint="f", dim=3) as gallery:
             assert gallery.users() == {}
+
+
+def test_processes_that_erase_at_once_all_prove_it_and_leave_nothing(path: Path) -> None:
+    with SqliteGallery.open(path, fingerprint="f", dim=192) as gallery:
+        gallery.enrol("Ada", np.random.default_rng(0).standard_normal((2, 192)))
+        erasers = [started(ERASER, path) for _ in range(3)]
+        for eraser in erasers:
+            assert eraser.stdin is not None
+            eraser.stdin.write("go\n")
+            eraser.stdin.flush()
+        assert [eraser.communicate(timeout=100)[0] for eraser in erasers] == ["0 0\n"] * 3
+        assert gallery.users() == {"Ada": 2}
+        assert len(gallery.events(limit=1000)) == 1 + 3 * 15 * 3
+        assert b"user number" not in b"".join(file.read_bytes() for file in path.parent.iterdir())
 
 
 @pytest.mark.parametrize("call", ["enrol", "remove", "erase", "rotate_key"])

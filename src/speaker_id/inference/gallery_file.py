@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from speaker_id.inference.gallery_schema import APPLICATION_ID, is_current, migr
 from speaker_id.inference.gallery_seal import KeySource, Seal
 
 BUSY_SECONDS = 30.0  # how long to wait for another process's transaction
+LOG_SECONDS = 3.0  # how long to try and empty the log while others do
 
 
 class GalleryFile(NamedTuple):
@@ -75,9 +77,16 @@ def transaction(connection: sqlite3.Connection, mode: str = "IMMEDIATE") -> Iter
 
 
 def empty_log(connection: sqlite3.Connection) -> bool:
-    """Carry the write-ahead log into the file and cut it to nothing; False if a reader was in the way too long."""
-    (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    return not busy
+    """Carry the write-ahead log into the file and cut it to nothing; False if a reader was in the way too long.
+
+    SQLite waits for readers and writers by itself, but not for another process that does the same.
+    """
+    end = time.monotonic() + LOG_SECONDS
+    while connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.01)
+    return True
 
 
 def write_anew(connection: sqlite3.Connection) -> None:

@@ -55,7 +55,9 @@ class VoiceReader:
         execute = self._file.connection.execute
         self._expiries = dict(execute("SELECT id, expires FROM users WHERE expires IS NOT NULL"))
         (num,) = execute("SELECT COUNT(*) FROM embeddings").fetchone()
-        query = "SELECT user_id, vector FROM embeddings WHERE typeof(vector) = 'blob' ORDER BY id"
+        (written_over,) = execute("SELECT written_over FROM meta").fetchone()
+        kept = "WHERE typeof(vector) = 'blob'" if written_over else ""  # to ask costs a tenth of the time
+        query = f"SELECT user_id, vector FROM embeddings {kept} ORDER BY id"
         index = VoiceIndex(self._best, *self._read_rows(query, (), num))
         removed = [user_id for (user_id,) in execute("SELECT id FROM users WHERE erase_at IS NOT NULL")]
         index.replace(_ids(removed), *self._nobody())

@@ -11,7 +11,7 @@ from speaker_id.errors import GalleryError
 from speaker_id.inference.gallery_index import Ids
 from speaker_id.inference.gallery_seal import Seal
 
-ROWS_AT_ONCE = 8192  # to be read from a store in one go
+ROWS_AT_ONCE = 2048  # to be read from a store in one go: their bytes fit into a processor's cache
 
 Rows = tuple[Sequence[int], FloatArray]  # user numbers, one a row, and unit rows (n, E)
 
