@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from containers import KINDS, encode, write_video
+from containers import KINDS, Kind, encode, write_video
 from speaker_id import audio
 from speaker_id.audio import containers
 from speaker_id.errors import AudioError
@@ -92,6 +92,16 @@ def test_a_file_cut_short_is_refused(files: dict[str, bytes], name: str, cut: fl
     left = content[: int(len(content) * (1 - cut))] if cut < 1 else content[: -int(cut)]
     with pytest.raises(AudioError, match=r"^<bytes> is .*truncated"):
         audio.load(left, 16000)
+
+
+def test_a_file_cut_short_is_refused_where_its_last_part_states_no_size() -> None:
+    kind = Kind("mov", "pcm_s16le", 44100, options=(("movflags", "faststart"),))
+    content = encode(kind, chirp(kind.rate))
+    size, name = content.index(b"mdat") - 4, content.index(b"mdat")
+    endless = content[:size] + bytes(4) + content[name:]  # "up to the end of the file"
+    assert len(audio.load(endless, 44100)) == round(44100 * SECONDS)
+    with pytest.raises(AudioError, match="damaged or truncated"):
+        audio.load(endless[:-1000], 44100)
 
 
 def test_a_video_without_sound_says_so() -> None:

@@ -223,7 +223,9 @@ def test_no_way_of_writing_it_leads_to_the_own_network(url: str) -> None:
         fetch(url, seconds=5)
 
 
-@pytest.mark.parametrize("address", ["8.8.8.8", "93.184.216.34", "2606:4700:4700::1111", "64:ff9b::808:808"])
+@pytest.mark.parametrize(
+    "address", ["8.8.8.8", "93.184.216.34", "2606:4700:4700::1111", "64:ff9b::808:808", "::ffff:8.8.8.8"]
+)
 def test_the_internet_is_public(address: str) -> None:
     assert is_public(address)
 
