@@ -267,6 +267,22 @@ def test_a_removal_is_undone_while_the_service_allows_it(browser: "Browser", tmp
         assert page.locator("#user-list bdi").inner_text() == "Ada"
 
 
+def test_whoever_agrees_is_told_where_the_sound_is_kept_too(browser: "Browser", tmp_path: Path) -> None:
+    options = GalleryOptions(key=bytes(range(32)), keep_recordings=True)
+    with serving(settings_in(tmp_path, gallery_options=options)) as address:
+        with opened(browser, address, "enrol") as found:
+            label = found.page.locator("#panel-enrol .check")
+            found.wait("document.querySelector('[data-word=consentSound]')")
+            assert label.inner_text() == "This person agrees that a voiceprint and the recordings are stored here."
+            found.page.select_option("#language", "zh")
+            assert label.inner_text() == "此人同意在这里保存其声纹和录音。"
+            found.page.select_option("#language", "en")
+            enrolled(found, "Ada", ADA)
+            assert "The recordings are stored too, encrypted." in found.page.inner_text("#panel-enrol .answer")
+        with httpx.Client(base_url=address, trust_env=False) as client:
+            assert "a voiceprint and the recordings" in client.get("users/Ada").json()["consent"]
+
+
 def test_whoever_removes_somebody_is_told_of_copies(browser: "Browser", tmp_path: Path) -> None:
     with serving(settings_in(tmp_path)) as address, opened(browser, address) as found:
         enrolled(found, "Ada", ADA)
