@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -18,7 +18,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from speaker_id.data.demo_corpus import CorpusSpec, DemoCorpus, build_demo_corpus
 from speaker_id.data.lists import read_list
 from speaker_id.errors import DataError
-from speaker_id.inference.recognizer import Recognizer
+
+if TYPE_CHECKING:  # which brings torch, and a folder is refused without
+    from speaker_id.inference.recognizer import Recognizer
 
 NUM_ENROLLED, NUM_RECORDINGS = 3, 5  # users, and recordings that each is enrolled with
 _NAMES = ("Ada", "Ben", "Chen")
@@ -120,11 +122,13 @@ def _use(console: Console, corpus: DemoCorpus, folder: Path) -> None:
     gallery = folder / "gallery.db"
     for old in folder.glob("gallery.db*"):  # SQLite's own companions too
         old.unlink()
+    from speaker_id.inference.recognizer import Recognizer
+
     with Recognizer.load(folder / "run", gallery=gallery) as recognizer:
         try_recognizer(console, recognizer, recordings_by_voice(corpus.test_list))
 
 
-def try_recognizer(console: Console, recognizer: Recognizer, voices: Mapping[str, Sequence[Path]]) -> None:
+def try_recognizer(console: Console, recognizer: "Recognizer", voices: Mapping[str, Sequence[Path]]) -> None:
     """Compare, enrol, identify, refuse a stranger, remove: each in plain words.
 
     The first voices are enrolled with their first recordings, the next voice is the stranger. The recordings asked
@@ -184,7 +188,7 @@ def next_commands(folder: Path) -> list[list[str]]:
     ]
 
 
-def _compare(console: Console, recognizer: Recognizer, what: str, a: Path, b: Path, right: bool) -> None:
+def _compare(console: Console, recognizer: "Recognizer", what: str, a: Path, b: Path, right: bool) -> None:
     result = recognizer.compare(a, b)
     verdict, sign = ("the same speaker", ">=") if result.accepted else ("different speakers", "<")
     remark = "" if result.accepted == right else " - a mistake"
@@ -193,7 +197,7 @@ def _compare(console: Console, recognizer: Recognizer, what: str, a: Path, b: Pa
     )
 
 
-def _identify(console: Console, recognizer: Recognizer, what: str, recording: Path, right: str | None) -> None:
+def _identify(console: Console, recognizer: "Recognizer", what: str, recording: Path, right: str | None) -> None:
     result = recognizer.identify(recording)
     remark = "" if result.user == right else f" - a mistake, {right or 'nobody'} is right"
     console.print(f"identify {what}: {result.user or 'nobody'} (best score {result.score:.3f}){remark}")

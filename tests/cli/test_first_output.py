@@ -38,6 +38,9 @@ COMMANDS = [
     (["compare", "ada.wav", "bob.wav", "--model", "no-model"], 3), (["serve", "--model", "no-model"], 3),
     (["identify", "ada.wav", "--gallery", "none.db"], 3), (["record", "missing/x.wav"], 3),
     (["interactive", "--model", "no-model"], 3), (["compare", "ada.wav", "bob.wav", "--prior", "7"], 3),
+    (["demo", "--help"], 0), (["gallery", "log"], 0), (["gallery", "restore", "x"], 1),
+    (["identify", "ada.wav", "--min-margin", "7"], 3), (["compare", "ada.wav", "bob.wav", "--quality", "x=1"], 3),
+    (["serve", "--grace", "soon"], 3),
 ]  # fmt: skip
 
 
