@@ -197,6 +197,7 @@ def test_processes_of_this_machine_end_the_same(given: Given, tmp_path: Path, do
     assert_same(tmp_path / "a=b, c", done)
 
 
+@pytest.mark.nightly  # what a failing process leads to is tried without importing torch in every run: test_ranks.py
 @pytest.mark.slow
 def test_a_process_of_this_machine_that_fails_tells_why(given: Given, tmp_path: Path) -> None:
     (tmp_path / "bad.wav").write_text("no sound\n")
