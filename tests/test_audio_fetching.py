@@ -50,13 +50,13 @@ def trickled(request: BaseHTTPRequestHandler) -> None:
     """A byte now and then, for ever: each of them in time for any timeout of the socket."""
     request.send_response(200)
     request.end_headers()
-    for _ in range(200):
+    for _ in range(400):
         request.wfile.write(b"x")
         time.sleep(0.05)
 
 
 def never_answered(request: BaseHTTPRequestHandler) -> None:
-    time.sleep(5)
+    time.sleep(20)
 
 
 REPLIES: dict[str, Reply] = {
@@ -139,7 +139,7 @@ def test_the_time_counts_for_the_whole(site: str, path: str) -> None:
     began = time.monotonic()
     with pytest.raises(AudioError, match="did not arrive in time"):
         fetch(site + path, seconds=0.5, allow_private=True)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 15  # busy machines too; it would be 20
 
 
 def test_a_body_that_is_too_long_is_not_read_to_its_end(site: str) -> None:
