@@ -201,3 +201,15 @@ print("av" in sys.modules)
 """
     run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert run.stdout == "False\n"
+
+
+def test_sizes_that_lead_before_the_beginning_are_damage_in_a_file_and_in_memory(
+    files: dict[str, bytes], tmp_path: Path
+) -> None:
+    damaged = bytearray(files["wma"])
+    damaged[53] = 0x45  # the highest byte of the first inner object's size
+    path = tmp_path / "a.wma"
+    path.write_bytes(damaged)
+    for source in (path, bytes(damaged)):
+        with pytest.raises(AudioError, match="damaged or truncated"):
+            audio.load(source, 16000)

@@ -122,7 +122,7 @@ class _Track:
                 self._file, "r", format=self._container.demuxer, options=options, metadata_errors="replace"
             ) as opened:
                 yield from self._decoded(opened)
-        except (av.FFmpegError, ValueError, OverflowError) as error:
+        except (av.FFmpegError, OSError, ValueError, OverflowError) as error:  # a seek before the beginning, too
             reason = getattr(error, "strerror", None) or error
             raise AudioError(
                 f"{self._name} is {self._container.kind}, but damaged or truncated ({reason}); copy it again"
