@@ -52,7 +52,7 @@ def test_compare_answers_in_words_and_by_exit_code(folder: Path) -> None:
     assert same.stdout == f"same speaker: score 1.0000 >= threshold 0.9000 (uncalibrated: {POINT.source})\n"
     different = run("compare", folder / "ada.wav", folder / "bob.wav", "--threshold", "0.99999")
     assert different.exit_code == 1
-    assert different.stdout.startswith("different speakers: score ")
+    assert different.stdout.startswith("not accepted as the same speaker: score ")
     assert different.stdout.endswith("< threshold 1.0000 (uncalibrated: given when the recognizer was loaded)\n")
 
 

@@ -71,7 +71,7 @@ def tell(voices: dict[str, list[Path]], gallery: Path, threshold: float) -> list
 def test_the_walk_through_tells_what_a_perfect_model_does(voices: dict[str, list[Path]], tmp_path: Path) -> None:
     assert tell(voices, tmp_path / "gallery.db", 0.5) == [
         "compare two recordings of one voice: the same speaker (score 1.000 >= threshold 0.500)",
-        "compare recordings of two voices: different speakers (score 0.000 < threshold 0.500)",
+        "compare recordings of two voices: not accepted as the same speaker (score 0.000 < threshold 0.500)",
         "enrol Ada: 5 recordings of voice a",
         "enrol Ben: 5 recordings of voice b",
         "enrol Chen: 5 recordings of voice c",

@@ -190,7 +190,7 @@ def next_commands(folder: Path) -> list[list[str]]:
 
 def _compare(console: Console, recognizer: "Recognizer", what: str, a: Path, b: Path, right: bool) -> None:
     result = recognizer.compare(a, b)
-    verdict, sign = ("the same speaker", ">=") if result.accepted else ("different speakers", "<")
+    verdict, sign = ("the same speaker", ">=") if result.accepted else ("not accepted as the same speaker", "<")
     remark = "" if result.accepted == right else " - a mistake"
     console.print(
         f"compare {what}: {verdict} (score {result.score:.3f} {sign} threshold {result.threshold:.3f}){remark}"

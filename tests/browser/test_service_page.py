@@ -73,7 +73,7 @@ def test_two_recordings_are_compared(browser: "Browser", address: str) -> None:
     with opened(browser, address, "compare") as found:
         give(found, "a", ADA)
         give(found, "b", BOB)
-        assert answer(found, "compare").inner_text().startswith("Different people\n\nScore")
+        assert answer(found, "compare").inner_text().startswith("Not accepted as the same person\n\nScore")
         give(found, "b", ADA)
         assert answer(found, "compare").inner_text().startswith("The same person\n\nScore 1.000")
 

@@ -68,7 +68,7 @@ def compare(
 
         loaded = Recognizer.load(found, threshold=threshold, device=device, limits=limits, allow_urls=allow_urls)
         result = loaded.compare(a, b, prior=prior)
-    verdict = "same speaker" if result.accepted else "different speakers"
+    verdict = "same speaker" if result.accepted else "not accepted as the same speaker"
     lines = [f"{verdict}: {result.reason} ({result.threshold_source})", *evidence(result)]
     answer("\n".join(lines), asdict(result), as_json, YES if result.accepted else NO)
 
