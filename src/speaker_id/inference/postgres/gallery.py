@@ -234,8 +234,7 @@ class PostgresGallery:
         check_limit(limit)
         if np.shape(embeddings) == (0, self.dim):
             return []
-        queries = unit_rows(embeddings, self.dim)
-        return self._search.search(queries, limit, self._clock())
+        return self._search.search(unit_rows(embeddings, self.dim), limit, self._clock())
 
     def rotate_key(self, old: KeySource | None, new: KeySource | None, *, by: str | None = None) -> None:
         """Seal everything anew, all or nothing: from None encrypts a gallery, to None decrypts it.
@@ -268,8 +267,7 @@ class PostgresGallery:
         self._users = UserTable(store)
         self._events = EventTable(store)
         self._reader = UserReader(store)
-        hnsw = self._options.hnsw or store.database.address.hnsw
-        best = self._options.best
+        hnsw, best = self._options.hnsw or store.database.address.hnsw, self._options.best
         self._search = NearestSearch(store, best, self._clock()) if hnsw else ExactSearch(store, best)
 
     @contextmanager
