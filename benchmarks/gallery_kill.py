@@ -163,8 +163,8 @@ def opened(location: str, key: bytes | None) -> Iterator[Gallery]:
 def write(location: str, tag: str, key: bytes | None, journal: Path) -> None:
     """Say what will be done, do it, say that it is done; until killed, or the database is."""
     with journal.open("a", buffering=1) as said, opened(location, key) as gallery, contextlib.suppress(GalleryError):
-        number = 0
-        while True:
+        number, parent = 0, os.getppid()
+        while os.getppid() == parent:  # a campaign that is stopped leaves nobody behind
             for held, call in life(gallery, f"{tag}-{number}", number % 5):
                 print("begin", f"{tag}-{number}", *held, file=said)
                 call()
