@@ -15,7 +15,7 @@ from speaker_id import audio
 from speaker_id.errors import AudioError
 
 FLAT = {"wav", "flac", "ogg", "opus", "aiff", "caf", "w64"}  # a row of chunks, all of which are found
-NESTED = {"m4a", "mp4", "mov", "webm", "mkv", "wma", "avi"}
+NESTED = {"m4a", "mp4", "mov", "3gp", "webm", "mkv", "wma", "avi"}
 EXTENSIONS = FLAT | NESTED | {"mp3", "au", "aac", "amr"}
 
 

@@ -1,7 +1,7 @@
 """Embeddings of whole data lists: workers decode, the model takes equal lengths in batches."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from speaker_id.contracts import FloatArray, WaveformBatch
 from speaker_id.data.dataset import EvaluationDataset, Item
 from speaker_id.data.dataset import collate as collate_items
 from speaker_id.data.lengths import equal_length_batches
-from speaker_id.errors import CheckpointError, ConfigError
+from speaker_id.errors import CheckpointError, ConfigError, SpeakerIdError
 from speaker_id.inference.parts import Part
 from speaker_id.inference.recordings import Failure, ReadBatch, Recordings, collate
 from speaker_id.model.embedding import deployed
@@ -44,7 +44,7 @@ def embed_dataset(
         dataset, batch_sampler=batches, collate_fn=collate_items, num_workers=num_workers
     )
     batch: WaveformBatch
-    for batch in loader:
+    for batch in _read(loader):
         yield batch.indices.tolist(), embed(batch.waveforms)
 
 
@@ -81,7 +81,7 @@ def embed_parts(
         recordings, batch_sampler=planned, collate_fn=collate, num_workers=num_workers
     )
     batch: ReadBatch
-    for batch in loader:
+    for batch in _read(loader):
         embeddings = embed(batch.waveforms) if batch.rows else np.zeros((0, dim), np.float32)
         if not np.all(np.isfinite(embeddings)):
             raise CheckpointError("the model gives embeddings that are not finite: its weights are unusable")
@@ -123,3 +123,15 @@ def forward_pass(loaded: LoadedModel, device: torch.device) -> Callable[[Tensor]
         return cast(FloatArray, embeddings.float().cpu().numpy())
 
     return embed
+
+
+def _read(loader: DataLoader[Any]) -> Iterator[Any]:
+    """What a loader gives. An error comes without the loader's part of its traceback.
+
+    That part refers to itself and to the loader's iterator, which would live until the garbage collector came, and then
+    close a pipe that its own thread is closing at that moment. What a worker's traceback was is in the error's text.
+    """
+    try:
+        yield from loader
+    except SpeakerIdError as error:
+        raise error.with_traceback(None) from None
