@@ -85,7 +85,7 @@ def test_leaving_a_task_stops_its_recording(address: str, tmp_path: Path) -> Non
     soundfile.write(tmp_path / "tone.wav", voice(ADA, 10), RATE, subtype="PCM_16")
     with talking(tmp_path / "tone.wav") as talked, opened(talked, address) as found:
         found.page.click("#recording-identify .record")
-        found.wait("document.querySelector('.recording')")
+        found.wait("parseFloat(document.querySelector('#recording-identify .clock').textContent) > 0.5")
         found.page.click("#tab-compare")
         found.wait("!document.querySelector('.recording')")
         found.page.click("#tab-identify")
